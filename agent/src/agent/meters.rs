@@ -1,0 +1,49 @@
+//! The agent's measurements.
+
+use berth_daemon::metrics::{Counter, Gauge, Registry};
+
+use crate::supervisor::Figures;
+
+/// The measurements named `berth_agent_...`.
+#[derive(Debug)]
+pub(super) struct Meters {
+    running: Gauge,
+    ended: Gauge,
+    kept: Gauge,
+    reports: Gauge,
+    connected: Gauge,
+    sessions: Counter,
+    refused: Counter,
+    started: Counter,
+    shown: Figures,
+}
+
+impl Meters {
+    pub(super) fn new(registry: &Registry) -> Meters {
+        let agent = registry.component("agent");
+        Meters {
+            running: agent.gauge("running_attempts", "Attempts of which something may run"),
+            ended: agent.gauge("ended_attempts", "Attempts that are over and not yet forgotten"),
+            kept: agent.gauge("kept_attempts", "Forgotten attempts whose logs are still there"),
+            reports: agent.gauge("unacknowledged_reports", "Reports that the leader has not acknowledged"),
+            connected: agent.gauge("connected_sessions", "1 while a leader has welcomed this agent, else 0"),
+            sessions: agent.counter("sessions", "Sessions that a leader has welcomed"),
+            refused: agent.counter("refused_messages", "Messages of servers that the fence has refused"),
+            started: agent.counter("started_attempts", "Attempts given to an executor"),
+            shown: Figures::default(),
+        }
+    }
+
+    pub(super) fn show(&mut self, figures: Figures) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.running.set(number(figures.live));
+        self.ended.set(number(figures.ended));
+        self.kept.set(number(figures.forgotten));
+        self.reports.set(number(figures.reports));
+        self.connected.set(i64::from(figures.connected));
+        self.sessions.inc_by(figures.sessions.saturating_sub(self.shown.sessions));
+        self.refused.inc_by(figures.refused.saturating_sub(self.shown.refused));
+        self.started.inc_by(figures.started.saturating_sub(self.shown.started));
+        self.shown = figures;
+    }
+}

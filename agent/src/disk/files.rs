@@ -1,0 +1,120 @@
+//! A directory of the real file system.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Disk, Durability, NewDir};
+
+/// A directory of the real file system.
+#[derive(Debug, Clone)]
+pub struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Uses a directory that exists.
+    pub fn new(root: PathBuf) -> Files {
+        Files { root }
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Turns "it is not there" into `None`.
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Disk for Files {
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        present(fs::read(self.root.join(path)))
+    }
+
+    fn write(&mut self, path: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+        let path = self.root.join(path);
+        let draft = path.with_extension("new");
+        let file = write_file(&draft, bytes)?;
+        if durability == Durability::Now {
+            file.sync_data()?;
+        }
+        fs::rename(&draft, &path)?;
+        match (durability, path.parent()) {
+            (Durability::Now, Some(parent)) => sync_dir(parent),
+            (Durability::Now | Durability::Later, _) => Ok(()),
+        }
+    }
+
+    fn create(&mut self, dirs: &[NewDir]) -> io::Result<()> {
+        // All are written before the first is synced: one commit of the file system's journal then holds many.
+        let mut parents = BTreeSet::new();
+        let mut files = Vec::with_capacity(dirs.len());
+        for new in dirs {
+            let dir = self.root.join(&new.dir);
+            if let Some(parent) = dir.parent() {
+                fs::create_dir_all(parent)?;
+                parents.insert(parent.to_owned());
+            }
+            DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            files.push((write_file(&dir.join(new.file), &new.bytes)?, dir));
+        }
+        for (file, dir) in files {
+            file.sync_data()?;
+            sync_dir(&dir)?;
+        }
+        parents.insert(self.root.clone());
+        parents.iter().rev().try_for_each(|parent| sync_dir(parent))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let Some(entries) = present(fs::read_dir(self.root.join(dir)))? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in entries {
+            // Whatever has another kind of name is not the journal's.
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&mut self, dir: &str) -> io::Result<()> {
+        present(fs::remove_dir_all(self.root.join(dir))).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_listed_and_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let mut disk = Files::new(home.path().to_owned());
+        assert_eq!(disk.read("journal").unwrap(), None);
+        assert_eq!(disk.list("attempts").unwrap(), Vec::<String>::new());
+        disk.write("journal", b"one", Durability::Now).unwrap();
+        disk.write("journal", b"two", Durability::Later).unwrap();
+        assert_eq!(disk.read("journal").unwrap().unwrap(), b"two");
+        let new = |name: &str| NewDir { dir: format!("attempts/{name}"), file: "spec", bytes: b"x".to_vec() };
+        disk.create(&[new("b"), new("a")]).unwrap();
+        assert_eq!(disk.list("attempts").unwrap(), ["a", "b"]);
+        assert_eq!(disk.read("attempts/a/spec").unwrap().unwrap(), b"x");
+        disk.remove("attempts/a").unwrap();
+        disk.remove("attempts/a").unwrap();
+        assert_eq!(disk.list("attempts").unwrap(), ["b"]);
+    }
+}

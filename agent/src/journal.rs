@@ -1,0 +1,295 @@
+//! What the agent knows across restarts.
+//!
+//! ```text
+//! journal              id, cluster, epochs, term: synced before anything is done by their right
+//! reported, contact    how far the server has taken reports; when it was last heard: not synced
+//! attempts/<name>/
+//!   spec               the order, synced before anything runs; never changed
+//!   state              since when it runs, and why it was asked to stop: not synced
+//!   end                how it ended: not synced, for the executor can tell it again
+//!   forgotten          the server needs nothing more of it; the logs stay a while
+//! ```
+//! Whatever is not synced survives the end of the process but perhaps not a loss of power; after one, nothing runs
+//! any more, and each attempt has ended as its executor finds it or with its node. A file that fails its checksum
+//! counts as absent.
+
+use std::io;
+
+use berth_core::command::{AttemptReport, AttemptUpdate};
+use berth_core::id::{AttemptHandle, JournalId};
+use berth_core::time::Timestamp;
+use berth_proto::agent as wire;
+use berth_proto::convert::{order, report};
+use berth_shim::record::Record;
+use prost::Message;
+
+pub use records::{State, StopCause};
+
+use crate::clock::Boot;
+use crate::disk::{Disk, Durability, NewDir};
+use crate::message::{Known, Order};
+use records::{Contact, Forgotten, Head, Reported};
+
+mod frame;
+mod records;
+#[cfg(test)]
+mod tests;
+
+/// The directory of the attempts' directories.
+pub const ATTEMPTS: &str = "attempts";
+const JOURNAL: &str = "journal";
+const REPORTED: &str = "reported";
+const CONTACT: &str = "contact";
+const SPEC: &str = "spec";
+const STATE: &str = "state";
+const END: &str = "end";
+const FORGOTTEN: &str = "forgotten";
+
+/// Why the journal cannot be used. Nothing may be done without it, so the agent ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path} of the agent's journal")]
+    Read {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path} of the agent's journal")]
+    Write {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What the journal holds of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// What it was ordered to do.
+    pub order: Order,
+    /// The boot in which it was taken on.
+    pub boot_id: String,
+    /// How far it came.
+    pub state: State,
+    /// How it ended, if it did.
+    pub end: Option<AttemptUpdate>,
+    /// Since when the server needs nothing more of it.
+    pub forgotten: Option<Timestamp>,
+}
+
+/// The journal of one data directory.
+#[derive(Debug)]
+pub struct Journal<D> {
+    disk: D,
+    id: JournalId,
+    known: Known,
+    reported: u64,
+    contact: Option<Boot>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Reads the journal of a directory, or begins one with the id `fresh`. Traces of attempts whose spec never
+    /// became whole are removed: nothing of them was run.
+    ///
+    /// # Errors
+    /// The directory cannot be read or written.
+    pub fn open(mut disk: D, fresh: JournalId, boot_id: &str) -> Result<(Journal<D>, Vec<Kept>), Error> {
+        let head = read::<Head>(&disk, JOURNAL)?;
+        let begun = head.is_some();
+        let head = head.unwrap_or(Head { id: fresh, known: Known::default() });
+        let reported = read::<Reported>(&disk, REPORTED)?.filter(|_| begun).map_or(0, |reported| reported.0);
+        let contact = read::<Contact>(&disk, CONTACT)?
+            .filter(|contact| begun && contact.boot_id == boot_id)
+            .map(|contact| contact.at);
+        let mut attempts = Vec::new();
+        for name in disk.list(ATTEMPTS).map_err(|source| failed_read(ATTEMPTS, source))? {
+            match read_attempt(&disk, &name)? {
+                Some(kept) => attempts.push(kept),
+                None => remove(&mut disk, &name)?,
+            }
+        }
+        let mut journal = Journal { disk, id: head.id, known: head.known, reported, contact };
+        if !begun {
+            journal.write_head()?;
+        }
+        Ok((journal, attempts))
+    }
+
+    /// Identifies the directory.
+    pub fn id(&self) -> JournalId {
+        self.id
+    }
+
+    /// What is known of the cluster.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The last report that was acknowledged.
+    pub fn reported(&self) -> u64 {
+        self.reported
+    }
+
+    /// When the servers were last heard of, if that was in this boot.
+    pub fn contact(&self) -> Option<Boot> {
+        self.contact
+    }
+
+    /// Notes what is known of the cluster; durable when it returns.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn learn(&mut self, known: Known) -> Result<(), Error> {
+        if self.known == known {
+            return Ok(());
+        }
+        self.known = known;
+        self.write_head()
+    }
+
+    /// Notes the last acknowledged report.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_reported(&mut self, up_to: u64) -> Result<(), Error> {
+        self.reported = up_to;
+        self.write(REPORTED, &Reported(up_to).encode(), Durability::Later)
+    }
+
+    /// Notes when the servers were last heard of.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_contact(&mut self, at: Boot, boot_id: &str) -> Result<(), Error> {
+        self.contact = Some(at);
+        let contact = Contact { at, boot_id: boot_id.to_owned() };
+        self.write(CONTACT, &contact.encode(), Durability::Later)
+    }
+
+    /// Takes attempts on; all are durable when it returns, so that they can be started.
+    ///
+    /// # Errors
+    /// They cannot be written; none may be started then.
+    pub fn take_on(&mut self, orders: &[&Order], boot_id: &str) -> Result<(), Error> {
+        let dirs: Vec<NewDir> = orders
+            .iter()
+            .map(|order| NewDir {
+                dir: format!("{ATTEMPTS}/{}", order.name),
+                file: SPEC,
+                bytes: frame::seal(boot_id, &order::to_proto(order).encode_to_vec()),
+            })
+            .collect();
+        if dirs.is_empty() {
+            return Ok(());
+        }
+        self.disk
+            .create(&dirs)
+            .map_err(|source| Error::Write { path: format!("{ATTEMPTS}/*/{SPEC}"), source })
+    }
+
+    /// Notes how far an attempt came.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_state(&mut self, name: &str, state: &State) -> Result<(), Error> {
+        self.write(&path(name, STATE), &state.encode(), Durability::Later)
+    }
+
+    /// Notes how an attempt ended.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_end(&mut self, name: &str, attempt: AttemptHandle, end: &AttemptUpdate) -> Result<(), Error> {
+        // Reports get their numbers when they are sent.
+        let report = AttemptReport { sequence: 1, attempt, update: end.clone() };
+        let bytes = frame::seal(END, &report::to_proto(&report).encode_to_vec());
+        self.write(&path(name, END), &bytes, Durability::Later)
+    }
+
+    /// Notes that the server needs nothing more of an attempt.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_forgotten(&mut self, name: &str, at: Timestamp) -> Result<(), Error> {
+        self.write(&path(name, FORGOTTEN), &Forgotten(at).encode(), Durability::Later)
+    }
+
+    /// Removes all traces of an attempt.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    pub fn remove(&mut self, name: &str) -> Result<(), Error> {
+        remove(&mut self.disk, name)
+    }
+
+    /// The disk, for a simulation that goes on with it after a crash.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    fn write_head(&mut self) -> Result<(), Error> {
+        let head = Head { id: self.id, known: self.known };
+        self.write(JOURNAL, &head.encode(), Durability::Now)
+    }
+
+    fn write(&mut self, path: &str, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+        match self.disk.write(path, bytes, durability) {
+            // What need not be durable can be found out again; a full disk must not end the agent.
+            Err(source) if durability == Durability::Later && is_full(&source) => {
+                tracing::warn!(path, %source, "the agent's journal cannot be written");
+                Ok(())
+            }
+            result => result.map_err(|source| Error::Write { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// True when there is no room for what was to be written.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn path(name: &str, file: &str) -> String {
+    format!("{ATTEMPTS}/{name}/{file}")
+}
+
+fn failed_read(path: &str, source: io::Error) -> Error {
+    Error::Read { path: path.to_owned(), source }
+}
+
+/// A record, if it is there and whole.
+fn read<R: Record>(disk: &impl Disk, path: &str) -> Result<Option<R>, Error> {
+    let bytes = disk.read(path).map_err(|source| failed_read(path, source))?;
+    Ok(bytes.and_then(|bytes| R::decode(&bytes).ok()))
+}
+
+fn remove(disk: &mut impl Disk, name: &str) -> Result<(), Error> {
+    let dir = format!("{ATTEMPTS}/{name}");
+    disk.remove(&dir).map_err(|source| Error::Write { path: dir.clone(), source })
+}
+
+fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
+    let spec = path(name, SPEC);
+    let bytes = disk.read(&spec).map_err(|source| failed_read(&spec, source))?.unwrap_or_default();
+    let order = frame::open(&bytes).and_then(|(boot_id, body)| {
+        let order = order::from_proto(wire::Order::decode(body).ok()?).ok()?;
+        (order.name == name).then(|| (order, boot_id.to_owned()))
+    });
+    let Some((order, boot_id)) = order else { return Ok(None) };
+    let end = path(name, END);
+    let bytes = disk.read(&end).map_err(|source| failed_read(&end, source))?.unwrap_or_default();
+    let end = frame::open(&bytes).and_then(|(_, body)| {
+        let report = report::from_proto(wire::AttemptReport::decode(body).ok()?).ok()?;
+        (report.attempt == order.attempt).then_some(report.update)
+    });
+    let state = read(disk, &path(name, STATE))?.unwrap_or_default();
+    let forgotten = read::<Forgotten>(disk, &path(name, FORGOTTEN))?.map(|forgotten| forgotten.0);
+    Ok(Some(Kept { order, boot_id, state, end, forgotten }))
+}

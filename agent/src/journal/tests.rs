@@ -1,0 +1,104 @@
+use berth_core::id::{ClusterId, NodeEpoch};
+use berth_core::reason::EndReason;
+
+use super::*;
+use crate::disk::{Files, SimulatedDisk};
+use crate::planned::start;
+
+const FRESH: JournalId = JournalId(1);
+const BOOT: &str = "boot-1";
+
+fn open<D: Disk>(disk: D) -> (Journal<D>, Vec<Kept>) {
+    Journal::open(disk, FRESH, BOOT).unwrap()
+}
+
+fn an_end() -> AttemptUpdate {
+    AttemptUpdate::Ended {
+        reason: EndReason::FailedExit(3),
+        started: Some(Timestamp(5)),
+        at: Timestamp(6),
+        output: vec![0, 10, 13, 255],
+    }
+}
+
+#[test]
+fn everything_noted_is_there_when_it_is_opened_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut journal, kept) = open(Files::new(home.path().to_owned()));
+    assert_eq!(kept, []);
+    let known = Known { cluster: Some(ClusterId(9)), cluster_epoch: 1, term: 4, epoch: NodeEpoch(8) };
+    journal.learn(known).unwrap();
+    journal.note_reported(17).unwrap();
+    journal.note_contact(Boot(33), BOOT).unwrap();
+    journal.take_on(&[&start(1), &start(2)], BOOT).unwrap();
+    let state = State { started: Some((Timestamp(5), Boot(6))), stop: Some(StopCause::TimedOut) };
+    journal.note_state("a1", &state).unwrap();
+    journal.note_end("a1", AttemptHandle(1), &an_end()).unwrap();
+    journal.note_forgotten("a2", Timestamp(7)).unwrap();
+    drop(journal);
+
+    let files = Files::new(home.path().to_owned());
+    let (journal, kept) = Journal::open(files, JournalId(2), BOOT).unwrap();
+    assert_eq!((journal.id(), *journal.known()), (FRESH, known));
+    assert_eq!((journal.reported(), journal.contact()), (17, Some(Boot(33))));
+    let boot_id = || BOOT.to_owned();
+    let one = Kept { order: start(1), boot_id: boot_id(), state, end: Some(an_end()), forgotten: None };
+    let two = Kept {
+        order: start(2),
+        boot_id: boot_id(),
+        state: State::default(),
+        end: None,
+        forgotten: Some(Timestamp(7)),
+    };
+    assert_eq!(kept, [one, two]);
+    let (journal, _) = Journal::open(Files::new(home.path().to_owned()), FRESH, "boot-2").unwrap();
+    assert_eq!(journal.contact(), None, "the boot clock of another boot says nothing");
+}
+
+#[test]
+fn an_attempt_whose_spec_is_torn_anywhere_was_never_taken_on() {
+    let (mut journal, _) = open(SimulatedDisk::new());
+    journal.take_on(&[&start(1)], BOOT).unwrap();
+    let disk = journal.into_disk();
+    let bytes = disk.read("attempts/a1/spec").unwrap().unwrap();
+    for length in 0..bytes.len() {
+        let mut torn = disk.clone();
+        torn.write("attempts/a1/spec", &bytes[..length], Durability::Now).unwrap();
+        let (journal, kept) = open(torn);
+        assert_eq!(kept, []);
+        assert_eq!(journal.into_disk().list(ATTEMPTS).unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_spec_is_noticed() {
+    let (mut journal, _) = open(SimulatedDisk::new());
+    journal.take_on(&[&start(1)], BOOT).unwrap();
+    let disk = journal.into_disk();
+    let bytes = disk.read("attempts/a1/spec").unwrap().unwrap();
+    for place in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 4;
+        let mut disk = disk.clone();
+        disk.write("attempts/a1/spec", &flipped, Durability::Now).unwrap();
+        assert_eq!(open(disk).1, [], "{place}");
+    }
+}
+
+#[test]
+fn the_term_and_the_specs_survive_a_loss_of_power() {
+    for seed in 0..50 {
+        let (mut journal, _) = open(SimulatedDisk::new());
+        let known = Known { cluster: Some(ClusterId(9)), cluster_epoch: 1, term: 4, epoch: NodeEpoch(8) };
+        journal.learn(known).unwrap();
+        journal.take_on(&[&start(1)], BOOT).unwrap();
+        journal.note_end("a1", AttemptHandle(1), &an_end()).unwrap();
+        journal.note_reported(3).unwrap();
+        let mut disk = journal.into_disk();
+        disk.power_loss(seed);
+        let (journal, kept) = open(disk);
+        assert_eq!(*journal.known(), known);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].order, start(1));
+    }
+}

@@ -1,0 +1,262 @@
+//! The one place where the configuration of this program becomes that of a server or an agent.
+//!
+//! Both run as tasks of the group they are given and end when its token is cancelled.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+
+use berth_agent::agent::{self, Parts, executor_events};
+use berth_agent::inventory::{Capacity, SharedDir};
+use berth_agent::retention::Retention;
+use berth_client::RequestKey;
+use berth_core::id::ClusterId;
+use berth_core::time::Millis;
+use berth_daemon::datadir::DataDir;
+use berth_daemon::metrics::{Endpoint, Health, Registry, Status};
+use berth_daemon::tasks::{OnFailure, Tasks};
+use berth_executors::cgroups::Mounts;
+use berth_executors::docker::{self, DockerExecutor};
+use berth_executors::exec::{self, ExecExecutor, IsolationChoice};
+use berth_executors::executor::{self, EventSink, Executor};
+use berth_executors::fake::{FakeExecutor, World};
+use berth_scheduler::config::{self as scheduler, Birth};
+use berth_scheduler::leader;
+use berth_scheduler::raft::config::Settings;
+use berth_scheduler::server::Server;
+use berth_shim::process::Process;
+use berth_shim::record::LogSizes;
+
+use crate::config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Threads that launch tasks, for each core.
+const LAUNCHERS_PER_CORE: usize = 2;
+/// The part of the agent's health that an orchestrator asks for.
+const AGENT: &str = "agent";
+
+/// A server that answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartedServer {
+    /// Where clients and agents reach it; a port 0 of the configuration is resolved.
+    pub(crate) clients: SocketAddr,
+    /// Where `/metrics` is.
+    pub(crate) metrics: SocketAddr,
+}
+
+/// An agent that has its data directory and dials its servers.
+#[derive(Debug)]
+pub(crate) struct StartedAgent {
+    /// The node's name.
+    pub(crate) name: String,
+    /// Where `/metrics` is.
+    pub(crate) metrics: SocketAddr,
+    /// What isolation of tasks is missing on this machine, for people; a line each.
+    pub(crate) missing: Vec<String>,
+    // Held until the end: it locks the directory.
+    _data_dir: DataDir,
+}
+
+/// What becomes of tasks when their agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TasksOfAgent {
+    /// They go on, for the agent's next start.
+    Outlive,
+    /// They are stopped; after a kill -9 of the agent their shims end them within 10 s.
+    EndWithIt,
+}
+
+/// Starts a server; returns once it listens.
+pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Result<StartedServer, Failure> {
+    let (registry, health) = (Registry::new(), Health::new());
+    let listen = config.metrics_listen;
+    let metrics = serve_metrics(listen, config.insecure, &registry, &health, tasks).await?;
+    let settings = scheduler::Config {
+        data_dir: config.data_dir.clone(),
+        listen: config.listen,
+        advertise: config.advertise.clone(),
+        peer_listen: config.peer_listen,
+        insecure: config.insecure,
+        birth: birth(config)?,
+        leader: leader::Config::default(),
+        raft: Settings::default(),
+    };
+    let server =
+        Server::start(settings, tasks, &registry, &health).await.map_err(|error| cannot("server", &error))?;
+    let clients = server.address();
+    tasks.spawn("server", OnFailure::StopProcess, server.ended());
+    Ok(StartedServer { clients, metrics })
+}
+
+fn birth(config: &config::Server) -> Result<Birth, Failure> {
+    let members = config::members(config).map_err(|why| Failure::new(Exit::InvalidSpec, "", why))?;
+    let (id, cluster) = (config.id, config.cluster.clone());
+    Ok(match &config.join {
+        Some(joined) => {
+            let cluster: ClusterId = joined.parse().map_err(|error| {
+                Failure::new(Exit::InvalidSpec, "", format!("`{joined}` is not the id of a cluster: {error}"))
+            })?;
+            Birth::Join { id, cluster, members }
+        }
+        None if config.members.is_empty() => Birth::Alone { cluster },
+        None => Birth::Together { cluster, id, members },
+    })
+}
+
+/// Starts an agent; returns once it is set up, whether or not a server answers.
+pub(crate) async fn start_agent(
+    config: &config::Agent,
+    lifetime: TasksOfAgent,
+    tasks: &Tasks,
+) -> Result<StartedAgent, Failure> {
+    let (registry, health) = (Registry::new(), Health::new());
+    let listen = config.metrics_listen;
+    let metrics = serve_metrics(listen, config.insecure, &registry, &health, tasks).await?;
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| cannot(AGENT, &error))?;
+    let name = match &config.name {
+        Some(name) => name.clone(),
+        None => host_name()?,
+    };
+    let capacity = config.capacity().map_err(|why| Failure::new(Exit::InvalidSpec, "", why))?;
+    let settings = agent::Config {
+        capacity: Capacity { cpu_milli: capacity.0, memory: capacity.1 },
+        attributes: config.attributes.clone(),
+        shared_dir: config
+            .shared_dir
+            .clone()
+            .map(|path| SharedDir { path, name: config.shared_name.clone() }),
+        retention: Retention { keep: millis(config.keep_logs.get()), ..Retention::default() },
+        stop_tasks_at_end: lifetime == TasksOfAgent::EndWithIt,
+        ..agent::Config::new(name.clone(), config.servers.clone(), data_dir.path())
+    };
+    let (sink, events) = executor_events();
+    let executors = executors(config, &name, lifetime, &sink)?;
+    let exec = executors.iter().filter(|executor| executor.kind() == executor::Kind::Exec);
+    let missing = exec.flat_map(|exec| missing(&exec.health())).collect();
+    let parts = Parts { executors, events, log_sources: [].into(), registry };
+    // It reads files and looks for earlier attempts.
+    tokio::task::block_in_place(|| agent::start(settings, parts, tasks))
+        .map_err(|error| cannot(AGENT, &error))?;
+    health.report(AGENT, Status::Ready);
+    Ok(StartedAgent { name, metrics, missing, _data_dir: data_dir })
+}
+
+/// The executors that the node is to offer; one whose engine is missing is there and says so.
+fn executors(
+    config: &config::Agent,
+    name: &str,
+    lifetime: TasksOfAgent,
+    sink: &EventSink,
+) -> Result<Vec<Box<dyn Executor>>, Failure> {
+    let mut executors: Vec<Box<dyn Executor>> = Vec::new();
+    for kind in &config.executors {
+        executors.push(match kind.as_str() {
+            "docker" => Box::new(DockerExecutor::new(docker_config(config, name), sink.clone())),
+            "fake" => Box::new(FakeExecutor::real_time(World::real_time(), sink.clone())),
+            // The configuration was checked: nothing else is left.
+            _ => Box::new(ExecExecutor::new(exec_config(config, name, lifetime)?, sink.clone())),
+        });
+    }
+    Ok(executors)
+}
+
+fn docker_config(config: &config::Agent, name: &str) -> docker::Config {
+    docker::Config {
+        host: config.docker_socket.to_str().map(str::to_owned),
+        cluster: "berth".to_owned(),
+        node: name.to_owned(),
+        log: LogSizes::default(),
+    }
+}
+
+fn exec_config(config: &config::Agent, name: &str, lifetime: TasksOfAgent) -> Result<exec::Config, Failure> {
+    let end_with = match lifetime {
+        TasksOfAgent::EndWithIt => Some(Process::this()?),
+        TasksOfAgent::Outlive => None,
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Ok(exec::Config {
+        shim_program: std::env::current_exe()?,
+        cgroup_root: config.cgroup.clone().unwrap_or_else(|| format!("berth-{name}")),
+        isolation: IsolationChoice::Best,
+        end_with,
+        log: LogSizes::default(),
+        launchers: cores * LAUNCHERS_PER_CORE,
+    })
+}
+
+/// What the executor says of its isolation, where something is missing.
+fn missing(health: &executor::Health) -> Vec<String> {
+    match health {
+        executor::Health::Ready { detail } if detail.contains("plain") || detail.contains("no ") => {
+            vec![detail.clone()]
+        }
+        executor::Health::Ready { .. } => Vec::new(),
+        executor::Health::Unavailable { reason } => vec![format!("exec tasks cannot run: {reason}")],
+    }
+}
+
+async fn serve_metrics(
+    address: SocketAddr,
+    insecure: bool,
+    registry: &Registry,
+    health: &Health,
+    tasks: &Tasks,
+) -> Result<SocketAddr, Failure> {
+    let (endpoint, address) = Endpoint::bind(address, insecure, registry.clone(), health.clone())
+        .await
+        .map_err(|error| cannot("metrics listener", &error))?;
+    tasks.spawn("metrics", OnFailure::StopProcess, endpoint.run(tasks.child_token()));
+    Ok(address)
+}
+
+/// The host's name up to its first dot, as the name of a node.
+fn host_name() -> Result<String, Failure> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
+    let first = name.trim().split('.').next().unwrap_or_default();
+    let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    Ok(first.chars().map(fits).collect())
+}
+
+/// A control group that no other process uses, for what lives as long as this process.
+pub(crate) fn cgroup_of_this_process() -> String {
+    let random = RequestKey::random().to_string();
+    format!("berth-dev-{}-{}", std::process::id(), &random[..6])
+}
+
+/// Removes what is left of a control group that [`cgroup_of_this_process`] named, once nothing runs in it; as far as that
+/// is possible, because an empty group harms nobody.
+pub(crate) fn remove_cgroup(name: &str) {
+    let Ok(mounts) = Mounts::read() else { return };
+    for mount in mounts.unified.iter().chain(mounts.v1.values()) {
+        remove_groups(&mount.join(name));
+    }
+}
+
+/// A control group is removed like an empty directory, after those below it. What looks like its files is not there to be
+/// removed.
+fn remove_groups(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_groups(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+fn millis(span: std::time::Duration) -> Millis {
+    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// An error with all its causes.
+fn cannot(what: &str, error: &dyn std::error::Error) -> Failure {
+    let mut text = format!("the {what} cannot start: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!("\n{inner}"));
+        cause = inner.source();
+    }
+    Failure::new(Exit::Other, "", text)
+}

@@ -1,0 +1,119 @@
+//! Specs from files and standard input.
+
+use std::io::Read;
+use std::path::Path;
+
+use berth_client::{Violation, with_spec_dir};
+use berth_spec::{Code, Diagnostic, Parsed, Report, Severity};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+/// More than any spec may have, so that the reader of specs refuses it by its own rule.
+const READ_MAX: u64 = 2 << 20;
+
+/// Whether an argument names a file rather than a job.
+pub(crate) fn is_file(argument: &str) -> bool {
+    argument == STDIN
+        || argument.ends_with(".yaml")
+        || argument.ends_with(".yml")
+        || argument.ends_with(".json")
+        || argument.starts_with(['.', '/'])
+        || Path::new(argument).is_file()
+}
+
+/// Reads a spec; `-` is standard input. Warnings are in what comes back.
+pub(crate) fn read(file: &str) -> Result<Parsed, Failure> {
+    let cannot = |error: std::io::Error| {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Other };
+        Failure::new(exit, "", format!("cannot read `{file}`: {error}"))
+    };
+    let mut text = Vec::new();
+    let (name, dir) = if file == STDIN {
+        std::io::stdin().take(READ_MAX).read_to_end(&mut text).map_err(cannot)?;
+        ("<stdin>", std::env::current_dir().map_err(cannot)?)
+    } else {
+        let opened = std::fs::File::open(file).map_err(cannot)?;
+        opened.take(READ_MAX).read_to_end(&mut text).map_err(cannot)?;
+        let path = Path::new(file).canonicalize().map_err(cannot)?;
+        (file, path.parent().map(Path::to_owned).unwrap_or_default())
+    };
+    let text = with_spec_dir(text, &dir)?;
+    berth_spec::parse(&text, name).map_err(Failure::spec)
+}
+
+/// What the cluster found in a spec, at its places in the text.
+pub(crate) fn located(parsed: &Parsed, violations: &[Violation]) -> Vec<Diagnostic> {
+    violations
+        .iter()
+        .map(|violation| {
+            let code = violation.code.parse().unwrap_or(Code::IllegalValue);
+            let path = path_in_text(parsed, &violation.path);
+            let mut found = parsed.diagnostic_at(code, &path, violation.message.clone());
+            found.severity = if violation.warning { Severity::Warning } else { Severity::Error };
+            found.maybe_help(violation.help.clone())
+        })
+        .collect()
+}
+
+/// The mistakes that only the cluster could find, with the text's own warnings.
+pub(crate) fn report(parsed: Parsed, violations: &[Violation]) -> Report {
+    let added = located(&parsed, violations);
+    parsed.report(added)
+}
+
+/// Servers count tasks in the order of their dependencies, people in that of the text.
+fn path_in_text(parsed: &Parsed, path: &str) -> String {
+    let task = path.strip_prefix("tasks[").and_then(|rest| rest.split_once(']'));
+    let found = task.and_then(|(place, field)| {
+        let name = &parsed.job.tasks.get(place.parse::<usize>().ok()?)?.name;
+        parsed.task_path(name, field.trim_start_matches('.'))
+    });
+    found.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+apiVersion: berth/v1
+kind: Job
+name: two
+tenant: acme
+tasks:
+  - name: late
+    after: [early]
+    exec: { command: [\"true\"] }
+    resources: { cpu: 100m, memory: 1Gi }
+  - name: early
+    exec: { command: [\"true\"] }
+    resources: { cpu: 100m, memory: 32Mi }
+";
+
+    #[test]
+    fn what_the_cluster_finds_stands_at_its_line_whatever_the_order_of_the_tasks() {
+        let parsed = berth_spec::parse(TEXT.as_bytes(), "two.yaml").unwrap();
+        let violation = Violation {
+            path: "tasks[1].resources.memory".into(),
+            code: "E402".into(),
+            message: "no node has 1Gi".into(),
+            help: None,
+            warning: false,
+        };
+        let found = located(&parsed, &[violation]);
+        assert_eq!((found[0].span.line, found[0].code.as_str()), (9, "E402"));
+    }
+
+    #[test]
+    fn an_argument_is_a_file_by_its_look_and_else_a_job() {
+        for file in ["-", "a.yaml", "./a", "/a", "x/y.yml", "a.json"] {
+            assert!(is_file(file), "{file}");
+        }
+        for job in ["nightly", "acme/nightly"] {
+            assert!(!is_file(job), "{job}");
+        }
+    }
+}

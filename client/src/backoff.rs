@@ -1,0 +1,27 @@
+//! Pauses between rounds over the servers.
+
+use std::time::Duration;
+
+use crate::key::RequestKey;
+
+const FIRST: Duration = Duration::from_millis(25);
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// Pauses that double, each cut by a random part so that clients do not come back all at once.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { next: FIRST }
+    }
+
+    /// The next pause: between half of and the whole step.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(LONGEST);
+        whole.mul_f64(0.5 + f64::from(RequestKey::random().bytes()[0]) / 512.0)
+    }
+}

@@ -1,0 +1,163 @@
+use super::Change;
+use crate::command::Placement;
+use crate::event::Event;
+use crate::id::{AttemptHandle, NodeHandle, StepHandle};
+use crate::model::{
+    Attempt, AttemptState, Files, Node, RequestClass, Run, RunState, Step, StepState, Task, TaskState,
+};
+use crate::orders;
+use crate::reason::EndReason;
+use crate::reply::{Refusal, Reply};
+
+impl Change<'_> {
+    /// Places what can be placed: each placement is checked again and refused singly.
+    pub(super) fn place_all(&mut self, placements: &[Placement]) -> Reply {
+        let mut refused = Vec::new();
+        for (at, placement) in (0u32..).zip(placements) {
+            if let Err(refusal) = self.place(placement) {
+                refused.push((at, refusal));
+            }
+        }
+        Reply::Placed { refused }
+    }
+
+    fn place(&mut self, placement: &Placement) -> Result<(), Refusal> {
+        let handle = placement.task;
+        let step_handle = self.state.step_of(handle).ok_or(Refusal::NotReady)?;
+        self.check_ready(placement, step_handle)?;
+        let step = self.state.step(step_handle).clone();
+        let run = self.state.run(step.run);
+        let class_handle = self.state.step_class(&step);
+        let class = self.state.class(class_handle);
+        let node = self.check_node(placement, class, run)?;
+        self.check_quota(run, class)?;
+
+        let files = match (&run.files, class.uses_run_dir) {
+            (None, true) => Some(files_on(placement.node, node)),
+            _ => None,
+        };
+        if let Some(files) = files {
+            self.state.tables.runs.update(step.run, |run| run.files = Some(files));
+        }
+        let attempt = AttemptHandle(self.state.tables.header.next.attempt);
+        self.state.tables.header.next.attempt += 1;
+        let (number, previous) = self.enter_attempt(step_handle, placement, attempt);
+        let record = Attempt {
+            task: handle,
+            number,
+            node: placement.node,
+            class: class_handle,
+            previous,
+            placed: self.now,
+            started: None,
+            state: AttemptState::Starting,
+        };
+        let tenant = self.state.job(self.state.run(step.run).job).tenant;
+        self.state.index.hold(&self.state.tables, attempt, &record, tenant);
+        self.state.tables.attempts.insert(attempt, record);
+        self.state.tables.tenants.update(&tenant, |tenant| tenant.grants += 1);
+        self.enliven_task(handle);
+        self.emit(Event::AttemptPlaced { attempt, node: placement.node });
+        self.end_if_not_orderable(&step, attempt);
+        Ok(())
+    }
+
+    /// Ends an attempt that names outputs which earlier tasks did not leave: no node could be told what to start.
+    fn end_if_not_orderable(&mut self, step: &Step, attempt: AttemptHandle) {
+        if !self.state.task_spec(step).uses_outputs() {
+            return;
+        }
+        if let Err(cause) = orders::resolve(self.state, attempt) {
+            self.attempt_ended(attempt, EndReason::StartFailed(cause.to_string()), None, self.now, &[]);
+        }
+    }
+
+    /// Notes the new attempt in the task's record, which an index gets with its first placement. Gives the attempt's
+    /// number and the one before it.
+    fn enter_attempt(
+        &mut self,
+        step: StepHandle,
+        placement: &Placement,
+        attempt: AttemptHandle,
+    ) -> (u32, Option<AttemptHandle>) {
+        let handle = placement.task;
+        if self.state.tables.tasks.get(handle).is_some() {
+            return self.state.tables.tasks.update(handle, |task| {
+                task.attempts += 1;
+                (task.attempts, Some(std::mem::replace(&mut task.latest, attempt)))
+            });
+        }
+        let index = self.state.tables.steps.update(step, |step| {
+            step.opened += 1;
+            step.opened - 1
+        });
+        let task = Task { step, index, attempts: 1, blameless: 0, state: TaskState::Ready, latest: attempt };
+        self.state.tables.tasks.insert(handle, task);
+        self.state.index.open_tasks.insert(handle);
+        (1, None)
+    }
+
+    fn check_ready(&self, placement: &Placement, step: StepHandle) -> Result<(), Refusal> {
+        let step = self.state.step(step);
+        let waits = match self.state.tables.tasks.get(placement.task) {
+            Some(task) => task.state == TaskState::Ready,
+            None => step.opened < step.size && step.task(step.opened) == placement.task,
+        };
+        let open = step.state == StepState::Open && self.state.run(step.run).state == RunState::Active;
+        if open && waits { Ok(()) } else { Err(Refusal::NotReady) }
+    }
+
+    fn check_node(&self, placement: &Placement, class: &RequestClass, run: &Run) -> Result<&Node, Refusal> {
+        let unknown = || Refusal::UnknownNode(placement.node.to_string());
+        let node = self.state.tables.nodes.get(placement.node).ok_or_else(unknown)?;
+        if node.epoch != placement.epoch {
+            return Err(Refusal::StaleEpoch);
+        }
+        if let Some(why) = node.closed() {
+            return Err(Refusal::NodeClosed(why.to_owned()));
+        }
+        if !node.facts.executors.get(&class.executor).is_some_and(|offer| offer.ready) {
+            return Err(Refusal::DoesNotFit(format!("it lacks the executor {}", class.executor.word())));
+        }
+        if class.uses_run_dir && !run.files.as_ref().is_none_or(|files| reaches(node, placement.node, files))
+        {
+            return Err(Refusal::DoesNotFit("the run's files are elsewhere".to_owned()));
+        }
+        let used = self.state.index.used_on(placement.node);
+        match used.first_over(&class.resources, &node.capacity, |_| true) {
+            Some(resource) => {
+                Err(Refusal::DoesNotFit(format!("not enough {}", self.state.resource_name(resource))))
+            }
+            None => Ok(node),
+        }
+    }
+
+    fn check_quota(&self, run: &Run, class: &RequestClass) -> Result<(), Refusal> {
+        let handle = self.state.job(run.job).tenant;
+        let tenant = self.state.tenant(handle);
+        let used = self.state.index.used_by(handle);
+        for (resource, asked) in class.resources.iter() {
+            let name = self.state.resource_name(resource);
+            let total = used.get(resource).saturating_add(asked);
+            if tenant.limit.get(name).is_some_and(|limit| total > *limit) {
+                return Err(Refusal::OverLimit { tenant: tenant.name.clone(), resource: name.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn files_on(handle: NodeHandle, node: &Node) -> Files {
+    match &node.facts.shared {
+        Some(name) => Files::Shared(name.clone()),
+        None => Files::Node(handle),
+    }
+}
+
+/// True when a node sees the files of a run.
+pub(crate) fn reaches(node: &Node, handle: NodeHandle, files: &Files) -> bool {
+    match files {
+        Files::Node(home) => *home == handle,
+        Files::Shared(name) => node.facts.shared.as_ref() == Some(name),
+    }
+}

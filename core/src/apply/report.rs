@@ -1,0 +1,45 @@
+use super::Change;
+use crate::command::{AttemptReport, AttemptUpdate, NodeReport};
+use crate::id::NodeHandle;
+use crate::model::NodeState;
+use crate::planted::{Bug, planted};
+use crate::reply::{Refusal, Reply};
+
+impl Change<'_> {
+    /// Takes a node's reports in order. Those applied before are passed over, so a report may be sent any number
+    /// of times; one about an attempt that is not live on the node tells nothing new.
+    pub(super) fn take_report(&mut self, report: NodeReport) -> Result<Reply, Refusal> {
+        let unknown = || Refusal::UnknownNode(report.node.to_string());
+        let node = self.state.tables.nodes.get(report.node).ok_or_else(unknown)?;
+        if !planted(Bug::UncheckedFence) && (node.epoch != report.epoch || node.journal != report.journal) {
+            return Err(Refusal::StaleEpoch);
+        }
+        if node.state != NodeState::Ready {
+            return Err(Refusal::StaleEpoch);
+        }
+        let mut up_to = node.reported;
+        for attempt in report.reports {
+            if attempt.sequence > up_to {
+                up_to = attempt.sequence;
+                self.take_attempt_report(report.node, attempt);
+            }
+        }
+        if self.state.node(report.node).reported != up_to {
+            self.state.tables.nodes.update(report.node, |node| node.reported = up_to);
+        }
+        Ok(Reply::Reported { up_to })
+    }
+
+    fn take_attempt_report(&mut self, node: NodeHandle, report: AttemptReport) {
+        let known = self.state.tables.attempts.get(report.attempt);
+        if !known.is_some_and(|attempt| attempt.node == node && attempt.is_live()) {
+            return;
+        }
+        match report.update {
+            AttemptUpdate::Started { at } => self.attempt_started(report.attempt, at),
+            AttemptUpdate::Ended { reason, started, at, output } => {
+                self.attempt_ended(report.attempt, reason, started, at, &output);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The records of the state: what is known about tenants, jobs, runs, steps, tasks, attempts and nodes.
+
+mod attempt;
+mod job;
+mod node;
+mod output;
+mod run;
+mod task;
+mod tenant;
+mod timer;
+
+pub use attempt::{Attempt, AttemptState};
+pub use job::{Cursor, Job, Outcome, OutcomeKind, SpecRecord};
+pub use node::{Drain, ExecutorOffer, Node, NodeFacts, NodeState};
+pub use output::{OUTPUT_BYTES_MAX, Outputs, RUN_OUTPUT_BYTES_MAX};
+pub use run::{Files, Run, RunCause, RunState, RunSummary, Step, StepState};
+pub use task::{Task, TaskState};
+pub use tenant::{RequestClass, Tenant};
+pub use timer::Timer;

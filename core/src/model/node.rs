@@ -1,0 +1,83 @@
+use std::collections::BTreeMap;
+
+use crate::id::{JournalId, NodeEpoch};
+use crate::job_spec::ExecutorKind;
+use crate::resources::{NamedResources, Resources};
+use crate::time::Timestamp;
+
+/// A machine with an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// Its name, unique.
+    pub name: String,
+    /// The registration that counts; orders and reports of earlier ones are refused.
+    pub epoch: NodeEpoch,
+    /// Identifies the agent's data directory.
+    pub journal: JournalId,
+    /// What the agent said about the machine.
+    pub facts: NodeFacts,
+    /// What the machine offers to tasks.
+    pub capacity: Resources,
+    /// Whether its agent is there.
+    pub state: NodeState,
+    /// Set while it takes no new work.
+    pub drain: Option<Drain>,
+    /// The last report of this journal that was applied.
+    pub reported: u64,
+}
+
+/// What an agent says about its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct NodeFacts {
+    /// What it offers to tasks: cpu in thousandths, memory in bytes.
+    pub capacity: NamedResources,
+    /// Free facts such as `kernel.version` or `cgroup.mode`.
+    pub attributes: BTreeMap<String, String>,
+    /// Its executors.
+    pub executors: BTreeMap<ExecutorKind, ExecutorOffer>,
+    /// Below this path the agent keeps the directories of runs.
+    pub run_dirs: String,
+    /// The name of the shared directory below which they are, if they are on one; nodes with the same name
+    /// see the same files.
+    pub shared: Option<String>,
+}
+
+/// What a node says of one executor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExecutorOffer {
+    /// Whether it takes work.
+    pub ready: bool,
+    /// What it is, or why it takes none.
+    pub detail: String,
+}
+
+/// Whether a node's agent is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// Its lease holds.
+    Ready,
+    /// Its lease ran out at that instant.
+    Lost { at: Timestamp },
+}
+
+/// Why and how a node is emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Drain {
+    /// Who asked for it.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Attempts that still run at that instant are stopped and go elsewhere; `None` lets them end.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Node {
+    /// Why it takes no work at all; `None` when it does.
+    pub fn closed(&self) -> Option<&'static str> {
+        match (self.state, &self.drain) {
+            (NodeState::Lost { .. }, _) => Some("lost"),
+            (NodeState::Ready, Some(_)) => Some("draining"),
+            (NodeState::Ready, None) => None,
+        }
+    }
+}

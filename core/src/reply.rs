@@ -1,0 +1,88 @@
+//! What the state machine answers.
+
+use crate::event::Event;
+use crate::id::{JobHandle, NodeEpoch, NodeHandle, RunId};
+
+/// The answer to a command and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The answer.
+    pub reply: Reply,
+    /// What changed, in order.
+    pub events: Vec<Event>,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// It was done, or was already so.
+    Done,
+    /// The job's version and the run, if one was started.
+    Submitted { job: JobHandle, version: u64, changed: bool, run: Option<RunId> },
+    /// The node's handle and its new epoch.
+    Registered { node: NodeHandle, epoch: NodeEpoch },
+    /// The placements that were refused, by place in the command.
+    Placed { refused: Vec<(u32, Refusal)> },
+    /// Reports up to this number are applied.
+    Reported { up_to: u64 },
+    /// The fires that were refused because their cursor had moved, by place in the command.
+    Fired { refused: Vec<u32> },
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// Why a command was not done. A closed list: each has a code that clients can act on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// The entry has another term than the command: its proposer was no longer the leader.
+    #[error("the proposer was no longer the leader")]
+    StaleTerm,
+    /// The command is of a cluster that was since made anew.
+    #[error("the command belongs to an earlier life of the cluster")]
+    StaleClusterEpoch,
+    /// The key was used for another request.
+    #[error("the request key was used before for another request")]
+    KeyReused,
+    /// No tenant of that name.
+    #[error("no tenant `{0}`")]
+    UnknownTenant(String),
+    /// No job of that name.
+    #[error("no job `{job}` in tenant `{tenant}`")]
+    UnknownJob { tenant: String, job: String },
+    /// No run of that id.
+    #[error("no run {0}")]
+    UnknownRun(RunId),
+    /// No node of that name.
+    #[error("no node `{0}`")]
+    UnknownNode(String),
+    /// One task alone asks for more than the tenant may ever use.
+    #[error("task `{task}` asks for {asked} of {resource}; the limit of tenant `{tenant}` is {limit}")]
+    NeverFits { tenant: String, task: String, resource: String, asked: u64, limit: u64 },
+    /// The command is malformed in a way that its sender should have seen.
+    #[error("{0}")]
+    Invalid(String),
+    /// A bound of the cluster is reached.
+    #[error("{what}: {limit} is the most")]
+    Full { what: String, limit: u64 },
+    /// The node has another epoch.
+    #[error("the node has registered anew")]
+    StaleEpoch,
+    /// The node is lost or drains.
+    #[error("the node takes no work: {0}")]
+    NodeClosed(String),
+    /// The node still runs attempts.
+    #[error("node `{node}` still runs {attempts} attempts; drain it first")]
+    NodeBusy { node: String, attempts: u64 },
+    /// The node still has its lease and is not drained.
+    #[error("node `{0}` is in service; drain it first")]
+    NodeInService(String),
+    /// The node lacks room or the executor, or the run's files are elsewhere.
+    #[error("the node cannot take it: {0}")]
+    DoesNotFit(String),
+    /// The tenant's limit would be exceeded.
+    #[error("the limit of tenant `{tenant}` on {resource} is used up")]
+    OverLimit { tenant: String, resource: String },
+    /// The task does not wait for a place.
+    #[error("the task does not wait for a place")]
+    NotReady,
+}

@@ -1,0 +1,187 @@
+//! From the first instruction to the last: the shim's life in order.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::SigSet;
+use nix::unistd::{dup2_stdout, setsid};
+
+use crate::control::Server;
+use crate::launch::{self, Task, WORK_DIR};
+use crate::log::LOG_DIR;
+use crate::process::Process;
+use crate::record::{EXIT_FILE, ExitRecord, Order, Outcome, RUN_FILE, Record, RunRecord};
+use crate::supervise::{Seen, Supervisor};
+use crate::{clock, sys};
+
+/// The first argument that makes the `berth` binary a shim; the second is the attempt's directory.
+pub const SHIM: &str = "__shim";
+/// In place of the directory: only try whether namespaces can be had, and exit 0 if so.
+pub const PROBE: &str = "--probe";
+/// Where a shim that panics says so, in the attempt's directory.
+const PANIC_FILE: &str = "shim.log";
+/// An order larger than this is refused.
+const ORDER_MAX: usize = 16 << 20;
+
+/// Whether this process was started as a shim. To be asked first thing in `main`.
+pub fn is_shim(args: &[OsString]) -> bool {
+    args.get(1).is_some_and(|argument| argument == SHIM)
+}
+
+/// Runs the shim: `berth __shim <attempt directory>`, with `order.rec`, locked, as standard input
+/// and a pipe to the agent as standard output. On the pipe it writes one line: `started <ms>` or
+/// `failed <cause>`. Everything else it has to say is in the attempt's directory.
+pub fn main(args: &[OsString]) -> ExitCode {
+    // Whatever the agent left open by mistake must not reach the task.
+    sys::close_others(3, None);
+    let Some(dir) = args.get(2) else { return ExitCode::from(2) };
+    if dir == PROBE {
+        return probe();
+    }
+    match live(Path::new(dir)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("failed {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn probe() -> ExitCode {
+    let child = sys::clone_process(true, None, || 0);
+    ExitCode::from(u8::from(child.is_err()))
+}
+
+fn live(dir: &Path) -> io::Result<()> {
+    std::env::set_current_dir(dir)?;
+    std::panic::set_hook(Box::new(|panic| complain(&panic.to_string())));
+    let order = read_order()?;
+    // Not of the agent's session any more: what ends its terminal does not end the task. It fails
+    // only for a session's leader, who needs it not.
+    let _ = setsid();
+    // Orphans of the task come to the shim, so that it can end and bury them.
+    let _ = prctl::set_child_subreaper(true);
+    SigSet::all().thread_block()?;
+    leave_agent_group(&order);
+    for dir in [LOG_DIR, WORK_DIR] {
+        make_dir(dir)?;
+    }
+    match launch::launch(&order) {
+        Ok(task) => supervise(&order, task),
+        Err(error) => {
+            let now = clock::wall_ms();
+            let record = ExitRecord {
+                outcome: Outcome::NotStarted(error.to_string()),
+                oom: false,
+                started_ms: None,
+                finished_ms: now,
+                ran_ms: 0,
+                memory_peak: 0,
+                cpu_ms: 0,
+                log_lost: 0,
+            };
+            record.write_atomically(Path::new(EXIT_FILE))?;
+            tell_agent(&format!("failed {error}"));
+            Ok(())
+        }
+    }
+}
+
+fn supervise(order: &Order, task: Task) -> io::Result<()> {
+    let (started_ms, started_boot_ms) = (clock::wall_ms(), clock::boot_ms());
+    let control = Server::bind()?;
+    // The agent may tell the world before the record is durable: while this process lives its lock
+    // says so, and after a crash of the machine the order's boot id does.
+    tell_agent(&format!("started {started_ms}"));
+    let run = RunRecord {
+        shim: Process::this()?,
+        // Not yet waited for, so it is there, dead or alive.
+        task: Process::of(task.child.as_raw())?,
+        boot_id: order.boot_id.clone(),
+        groups: order.groups.clone(),
+        started_ms,
+        started_boot_ms,
+    };
+    run.write(Path::new(RUN_FILE))?;
+    let seen = Supervisor::new(order, task, control)?.run()?;
+    exit_record(order, seen, started_ms, started_boot_ms).write_atomically(Path::new(EXIT_FILE))
+}
+
+fn exit_record(order: &Order, seen: Seen, started_ms: u64, started_boot_ms: u64) -> ExitRecord {
+    let usage = order.groups.usage();
+    let (memory_peak, cpu_ms) =
+        if order.groups.is_empty() { usage_of_children() } else { (usage.memory_peak, usage.cpu_us / 1000) };
+    ExitRecord {
+        outcome: seen.outcome,
+        oom: usage.oom_kills > 0,
+        started_ms: Some(started_ms),
+        finished_ms: clock::wall_ms(),
+        ran_ms: clock::boot_ms().saturating_sub(started_boot_ms),
+        memory_peak,
+        cpu_ms,
+        log_lost: seen.log_lost,
+    }
+}
+
+/// Peak memory in bytes and processor time in milliseconds of all processes that were waited for.
+fn usage_of_children() -> (u64, u64) {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return (0, 0) };
+    let ms = |time: nix::sys::time::TimeVal| {
+        u64::try_from(time.tv_sec()).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec()).unwrap_or(0) / 1000
+    };
+    (u64::try_from(usage.max_rss()).unwrap_or(0) * 1024, ms(usage.user_time()) + ms(usage.system_time()))
+}
+
+/// Reads the order from standard input, which stays open: its lock is the sign of life.
+fn read_order() -> io::Result<Order> {
+    let file = fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length > ORDER_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the order is too large"));
+    }
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    Order::decode(&bytes).map_err(io::Error::other)
+}
+
+/// Moves this process out of the agent's control groups, so that a service manager that ends the
+/// agent's group does not end the tasks. Where that is refused the task runs all the same.
+fn leave_agent_group(order: &Order) {
+    for group in &order.shim_groups {
+        // v1 groups have `tasks`, which takes the writer alone without halting the machine's forks.
+        let tasks = group.join("tasks");
+        let file = if tasks.exists() { tasks } else { group.join("cgroup.procs") };
+        let _ = fs::write(file, "0");
+    }
+}
+
+fn make_dir(name: &str) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the one line for the agent and hangs up. An agent that is gone reads the records later.
+fn tell_agent(line: &str) {
+    let line = format!("{}\n", line.replace('\n', " "));
+    let _ = nix::unistd::write(io::stdout().as_fd(), line.as_bytes());
+    if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = dup2_stdout(null.as_fd());
+    }
+}
+
+/// Leaves a word for whoever wonders why this shim ended without a record.
+fn complain(text: &str) {
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(PANIC_FILE) {
+        let _ = writeln!(file, "{text}");
+    }
+    tell_agent(text);
+}

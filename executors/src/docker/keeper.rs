@@ -1,0 +1,300 @@
+//! The thread that keeps the connection, runs the tasks of all attempts and sweeps by label.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::Duration;
+
+use berth_core::id::AttemptHandle;
+use berth_core::reason::EndReason;
+use berth_core::time::{Millis, Timestamp};
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
+use tokio::runtime;
+use tokio::select;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::attempt::{Attempt, Wish};
+use super::engine::Connection;
+use super::{Shared, container, recovery};
+use crate::ending;
+use crate::executor::{Event, Found, Health, Launch};
+
+/// How often the engine is looked for.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How often all containers are listed: the safety net under every wait.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Sweeps that must see a container of no known attempt before it is removed: one may be on its way.
+const STRAY_SWEEPS: u32 = 3;
+/// Containers that are being made and started at the same time; an engine does little more at once.
+const STARTING_MAX: usize = 8;
+/// Containers that are being removed at the same time.
+const REMOVING_MAX: usize = 2;
+
+/// What the keeper is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// An attempt is to start.
+    Start(Box<Launch>),
+    /// It was to be started though it is known.
+    RefuseTwice { attempt: AttemptHandle },
+    /// It is to end.
+    Stop { attempt: AttemptHandle, grace: Millis },
+    /// The end of the attempt with this name is acknowledged.
+    Remove { name: String },
+    /// What became of these is to be found out.
+    Recover { known: Vec<Launch>, reply: SyncSender<Vec<Found>> },
+}
+
+/// The keeper. See the module's text.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    connection: Connection,
+    commands: Receiver<Command>,
+    wake: Arc<Notify>,
+    health: watch::Sender<Health>,
+    tasks: JoinSet<Done>,
+    attempts: HashMap<AttemptHandle, watch::Sender<Wish>>,
+    /// The containers of attempts that are started and not yet acknowledged.
+    held: BTreeSet<String>,
+    /// Containers that could not be removed when they should; tried again after each probe.
+    leaving: BTreeSet<String>,
+    /// Containers of no known attempt, and how many sweeps have seen them. None are looked for before
+    /// the agent has said what it knows.
+    strays: Option<BTreeMap<String, u32>>,
+    starting: Arc<Semaphore>,
+    removing: Arc<Semaphore>,
+}
+
+/// The executor is gone.
+struct Gone;
+
+/// What a task has done.
+#[derive(Debug)]
+enum Done {
+    /// It saw this attempt through, or nobody listens any more.
+    Attempt(AttemptHandle),
+    /// The container is gone.
+    Removed,
+    /// The container could not be removed now.
+    NotRemoved(String),
+    /// It told what it had to.
+    Told,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        connection: Connection,
+        commands: Receiver<Command>,
+        wake: Arc<Notify>,
+        health: watch::Sender<Health>,
+    ) -> Keeper {
+        Keeper {
+            shared,
+            connection,
+            commands,
+            wake,
+            health,
+            tasks: JoinSet::new(),
+            attempts: HashMap::new(),
+            held: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            strays: None,
+            starting: Arc::new(Semaphore::new(STARTING_MAX)),
+            removing: Arc::new(Semaphore::new(REMOVING_MAX)),
+        }
+    }
+
+    /// Keeps until the executor is gone. Says when it has looked for the engine once.
+    pub(super) fn run(mut self, probed: &SyncSender<()>) {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("descriptors are free at start-up");
+        runtime.block_on(async {
+            self.probe().await;
+            let _ = probed.try_send(());
+            let (mut probes, mut sweeps) = (interval(PROBE_EVERY), interval(SWEEP_EVERY));
+            probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            probes.reset();
+            sweeps.reset();
+            let wake = Arc::clone(&self.wake);
+            loop {
+                select! {
+                    () = wake.notified() => if let Err(Gone) = self.obey_all().await { return },
+                    _ = probes.tick() => self.probe().await,
+                    _ = sweeps.tick() => self.sweep().await,
+                    Some(done) = self.tasks.join_next() => match done {
+                        Ok(done) => self.done(done),
+                        Err(error) => tracing::error!(%error, "the task of a container failed"),
+                    },
+                }
+            }
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Attempt(attempt) => {
+                self.attempts.remove(&attempt);
+            }
+            Done::NotRemoved(container) => {
+                self.leaving.insert(container);
+            }
+            Done::Removed | Done::Told => {}
+        }
+    }
+
+    async fn probe(&mut self) {
+        let now = self.connection.probe().await;
+        let before = self.health.send_replace(now.clone());
+        match (&before, &now) {
+            (Health::Ready { .. }, Health::Unavailable { reason }) => {
+                tracing::warn!(reason, "docker is gone")
+            }
+            (Health::Unavailable { .. }, Health::Ready { detail }) => {
+                tracing::info!(detail, "docker is ready");
+                // Its tasks may wait for what the engine has forgotten.
+                self.look_at_all();
+            }
+            (Health::Ready { .. }, Health::Ready { .. })
+            | (Health::Unavailable { .. }, Health::Unavailable { .. }) => {}
+        }
+        self.remove_leaving();
+    }
+
+    async fn obey_all(&mut self) -> Result<(), Gone> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command).await,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(Gone),
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Start(launch) => {
+                let starting = Arc::clone(&self.starting);
+                let (handle, attempt) = self.attempt(*launch);
+                self.tasks.spawn(async move {
+                    // Nobody listens any more: there is nothing left to do.
+                    let _ = attempt.start(starting).await;
+                    Done::Attempt(handle)
+                });
+            }
+            Command::RefuseTwice { attempt } => {
+                let reason = EndReason::StartFailed("it was started once already".to_owned());
+                let (end, shared) = (ending::not_started(reason), Arc::clone(&self.shared));
+                self.tasks.spawn(async move {
+                    let _ = shared.emit(Event::Ended { attempt, end }).await;
+                    Done::Told
+                });
+            }
+            Command::Stop { attempt, grace } => {
+                if let Some(wish) = self.attempts.get(&attempt) {
+                    wish.send_modify(|wish| wish.stop = Some(grace));
+                }
+            }
+            Command::Remove { name } => {
+                let container = container::name(&self.shared.config, &name);
+                self.held.remove(&container);
+                self.remove(container);
+            }
+            Command::Recover { known, reply } => {
+                let found = self.recover(known).await;
+                let _ = reply.try_send(found);
+            }
+        }
+    }
+
+    /// A new attempt, held until it is acknowledged.
+    fn attempt(&mut self, launch: Launch) -> (AttemptHandle, Attempt) {
+        let handle = launch.attempt;
+        let container = container::name(&self.shared.config, &launch.name);
+        let (sender, wish) = watch::channel(Wish::default());
+        self.attempts.insert(handle, sender);
+        self.held.insert(container.clone());
+        (handle, Attempt { shared: Arc::clone(&self.shared), launch, container, wish })
+    }
+
+    async fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {
+        let (mut found, mut reachable) = (Vec::new(), true);
+        for launch in known {
+            let answer = recovery::look(&self.shared, &launch, &mut reachable).await;
+            match answer {
+                None => continue,
+                Some(Found::Running { attempt, started }) => self.adopt(launch, started, attempt),
+                Some(Found::Ended { .. }) => {
+                    self.held.insert(container::name(&self.shared.config, &launch.name));
+                }
+            }
+            found.extend(answer);
+        }
+        self.strays.get_or_insert_default();
+        found
+    }
+
+    fn adopt(&mut self, launch: Launch, started: Timestamp, handle: AttemptHandle) {
+        let (_, attempt) = self.attempt(launch);
+        self.tasks.spawn(async move {
+            let _ = attempt.watch(Some(started)).await;
+            Done::Attempt(handle)
+        });
+    }
+
+    /// Has a container removed, and again later when that does not work.
+    fn remove(&mut self, container: String) {
+        let (shared, removing) = (Arc::clone(&self.shared), Arc::clone(&self.removing));
+        self.tasks.spawn(async move {
+            let _permit = removing.acquire().await;
+            match shared.engine.remove(&container).await {
+                Ok(()) => Done::Removed,
+                Err(error) => {
+                    tracing::debug!(container, %error, "a container is removed later");
+                    Done::NotRemoved(container)
+                }
+            }
+        });
+    }
+
+    fn remove_leaving(&mut self) {
+        for container in std::mem::take(&mut self.leaving) {
+            self.remove(container);
+        }
+    }
+
+    fn look_at_all(&self) {
+        self.attempts.values().for_each(|wish| wish.send_modify(|wish| wish.looks += 1));
+    }
+
+    /// Has every attempt looked at whose container does not run, and removes containers that nobody
+    /// knows.
+    async fn sweep(&mut self) {
+        let labels = container::labels_of_agent(&self.shared.config);
+        let Ok(listed) = self.shared.engine.list(&labels).await else { return };
+        self.look_at_all();
+        let Some(before) = &mut self.strays else { return };
+        let mut strays = BTreeMap::new();
+        for (name, runs) in listed.iter().filter_map(named).filter(|(name, _)| !self.held.contains(name)) {
+            let seen = before.get(&name).map_or(1, |seen| seen + 1);
+            if seen == STRAY_SWEEPS {
+                tracing::warn!(container = name, runs, "a container of no known attempt is removed");
+                self.leaving.insert(name);
+            } else {
+                strays.insert(name, seen);
+            }
+        }
+        *before = strays;
+        self.remove_leaving();
+    }
+}
+
+/// The name of a listed container, and whether it runs.
+fn named(listed: &ContainerSummary) -> Option<(String, bool)> {
+    let name = listed.names.as_ref()?.first()?.trim_start_matches('/').to_owned();
+    Some((name, listed.state == Some(ContainerSummaryStateEnum::RUNNING)))
+}

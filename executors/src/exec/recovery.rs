@@ -1,0 +1,129 @@
+//! Finding attempts again after the agent was restarted.
+//!
+//! | on disk and in the kernel | answer |
+//! |---|---|
+//! | no `order.rec` | no trace: it was never begun |
+//! | `exit.rec` | ended as recorded |
+//! | order of another boot | node_lost |
+//! | lock held, `run.rec` | running; watched from here on |
+//! | lock held, no `run.rec` yet | waited for; then running, watched closely |
+//! | lock free, `run.rec` | its group is killed: failed(signal 9), for a task dies with its shim |
+//! | lock free, no `run.rec` | start_failed |
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use berth_core::time::Timestamp;
+use berth_shim::clock;
+use berth_shim::process::Pidfd;
+use berth_shim::record::{EXIT_FILE, ORDER_FILE, Order, RUN_FILE, RunRecord};
+
+use super::watcher::{Command, WatcherHandle};
+use super::{Machine, ending};
+use crate::executor::{Found, Launch};
+
+/// How long shims that are just beginning are waited for, all together.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often they are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// What is seen of an attempt.
+#[derive(Debug)]
+pub(super) enum Sight {
+    /// It has no order.
+    Nothing,
+    /// Its shim lives and the task runs.
+    Running { pid: i32, shim: Pidfd, started: Timestamp },
+    /// Its shim lives; no more is known yet.
+    Unheard,
+    /// Its shim is gone.
+    Over,
+}
+
+/// Looks at one attempt's directory.
+pub(super) fn look(dir: &Path) -> Sight {
+    if dir.join(EXIT_FILE).exists() && ending::recorded(dir).is_some() {
+        return Sight::Over;
+    }
+    match shim_lives(dir) {
+        Ok(true) => {}
+        Ok(false) => return Sight::Over,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Sight::Nothing,
+        Err(error) => {
+            tracing::error!(dir = %dir.display(), %error, "an order cannot be opened");
+            return Sight::Unheard;
+        }
+    }
+    let Some(run) = ending::read::<RunRecord>(dir, RUN_FILE) else { return Sight::Unheard };
+    match run.shim.open() {
+        Ok(shim) => Sight::Running { pid: run.shim.pid, shim, started: Timestamp(run.started_ms) },
+        // It ended between the two looks; the next one will see that.
+        Err(_) => Sight::Unheard,
+    }
+}
+
+/// Whether the shim holds its lock.
+fn shim_lives(dir: &Path) -> io::Result<bool> {
+    let order = File::open(dir.join(ORDER_FILE))?;
+    match order.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Looks at all attempts that the agent's journal knows, and has those that run watched.
+pub(super) fn recover(machine: &Machine, watcher: &WatcherHandle, known: Vec<Launch>) -> Vec<Found> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut found = Vec::with_capacity(known.len());
+    let mut waiting = known;
+    loop {
+        waiting.retain(|launch| match recover_one(machine, watcher, launch) {
+            Some(answer) => {
+                found.extend(answer);
+                false
+            }
+            None => true,
+        });
+        if waiting.is_empty() || Instant::now() >= deadline {
+            break;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    for launch in waiting {
+        let Launch { attempt, name, dir, .. } = launch;
+        watcher.send(Command::AdoptUnheard { attempt, name, dir });
+        found.push(Found::Running { attempt, started: Timestamp(clock::wall_ms()) });
+    }
+    found
+}
+
+/// The answer for one attempt, which may be that there is no trace of it; `None` to look again.
+fn recover_one(machine: &Machine, watcher: &WatcherHandle, launch: &Launch) -> Option<Option<Found>> {
+    let attempt = launch.attempt;
+    let dir = &launch.dir;
+    let end = match look(dir) {
+        Sight::Nothing => return Some(None),
+        Sight::Unheard => return None,
+        Sight::Running { pid, shim, started } => {
+            let (name, dir) = (launch.name.clone(), dir.clone());
+            watcher.send(Command::Adopt { attempt, name, dir, started, pid, shim });
+            return Some(Some(Found::Running { attempt, started }));
+        }
+        Sight::Over => match ending::recorded(dir) {
+            Some(end) => end,
+            None if of_earlier_boot(machine, dir) => ending::of_earlier_boot(dir),
+            None => ending::lost(dir),
+        },
+    };
+    watcher.send(Command::Remove { name: launch.name.clone() });
+    Some(Some(Found::Ended { attempt, end }))
+}
+
+/// Whether the order is of another boot of this machine, so that its pids and groups mean nothing.
+fn of_earlier_boot(machine: &Machine, dir: &Path) -> bool {
+    ending::read::<Order>(dir, ORDER_FILE).is_some_and(|order| order.boot_id != machine.boot_id)
+}

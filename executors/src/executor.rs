@@ -1,0 +1,128 @@
+//! The border between the agent and whatever runs attempts.
+
+use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
+
+use berth_core::id::AttemptHandle;
+use berth_core::reason::EndReason;
+use berth_core::time::{Millis, Timestamp};
+
+/// The kinds of executor a task can ask for.
+pub use berth_core::job_spec::ExecutorKind as Kind;
+
+/// What an attempt runs, with every variable already replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A program of this machine.
+    Exec { command: Vec<String> },
+    /// A container image and the command in it; an empty command means the image's own.
+    Docker { image: String, command: Vec<String> },
+    /// Simulated work that ends after `runs_for` with `exit_code`.
+    Fake { runs_for: Millis, exit_code: i32, output: String },
+}
+
+/// The limits of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Share of cpu in thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory in bytes past which the kernel ends the attempt; `None` for no limit.
+    pub memory_max: Option<u64>,
+    /// Number of processes and threads.
+    pub pids_max: u64,
+}
+
+/// An order to start one attempt. The attempt's directory exists and its spec is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The attempt's handle.
+    pub attempt: AttemptHandle,
+    /// A readable name, unique on the node, fit for a file name: `<run>.<task>.<index>.<n>`.
+    pub name: String,
+    /// The attempt's directory: records, `log/`, `task/`.
+    pub dir: PathBuf,
+    /// What to run.
+    pub program: Program,
+    /// Environment variables, complete.
+    pub env: Vec<(String, String)>,
+    /// The run's directory on this machine, if the task uses it.
+    pub run_dir: Option<PathBuf>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What an executor tells the agent, in order for one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The program runs.
+    Started { attempt: AttemptHandle, at: Timestamp },
+    /// The attempt is over, and nothing of it runs any more.
+    Ended { attempt: AttemptHandle, end: End },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// When it began to run; `None` if it never did.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// The largest memory use seen, in bytes; 0 if unknown.
+    pub memory_peak: u64,
+    /// Processor time used, in milliseconds; 0 if unknown.
+    pub cpu_ms: u64,
+    /// What the program wrote to the file named by `BERTH_OUTPUT`.
+    pub output: Vec<u8>,
+}
+
+/// An attempt of which an executor found traces after the agent was restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It still runs; its end will come as an event.
+    Running { attempt: AttemptHandle, started: Timestamp },
+    /// It ended while nobody watched.
+    Ended { attempt: AttemptHandle, end: End },
+}
+
+/// Whether an executor can take work, and what it offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It takes work; the text describes it (engine version, isolation).
+    Ready { detail: String },
+    /// It takes none; the text says why and what would help.
+    Unavailable { reason: String },
+}
+
+/// Starts, stops and finds again the attempts of one kind on this machine.
+///
+/// No call blocks for longer than a local file operation: work that takes time goes on elsewhere and
+/// ends in an [`Event`] on the channel that the executor was made with. The caller starts an attempt
+/// at most once; `start` refuses (with [`EndReason::StartFailed`]) where it finds traces of an
+/// earlier start of the same attempt.
+pub trait Executor: Send {
+    /// Which kind this is.
+    fn kind(&self) -> Kind;
+
+    /// Whether it can take work now.
+    fn health(&self) -> Health;
+
+    /// Looks at the given attempts of this kind, which the agent's journal knows to be started and
+    /// not yet acknowledged, after the agent was restarted; takes up those that run. An attempt that
+    /// left no trace is absent from the answer.
+    fn recover(&mut self, known: Vec<Launch>) -> Vec<Found>;
+
+    /// Starts an attempt; ends in `Started` and then `Ended`, or in `Ended` alone.
+    fn start(&mut self, launch: Launch);
+
+    /// Asks an attempt to end, and ends it by force after `grace`. Unknown attempts are ignored.
+    fn stop(&mut self, attempt: AttemptHandle, grace: Millis);
+
+    /// The attempt's end is acknowledged: what is left of it outside its directory may go.
+    fn remove(&mut self, attempt: AttemptHandle);
+}
+
+/// Where an executor puts its events. When the channel is full the executor waits: its own threads
+/// stall, never the agent.
+pub type EventSink = SyncSender<Event>;

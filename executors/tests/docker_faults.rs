@@ -1,0 +1,281 @@
+//! What the docker executor does when containers, the engine or the agent fail, against a real engine.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures and skips are for people to read")]
+
+#[path = "support/docker_ground.rs"]
+mod docker_ground;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use berth_core::reason::EndReason;
+use berth_core::time::Millis;
+use berth_executors::docker::{Config, DockerExecutor};
+use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
+use berth_shim::log::Stream;
+use berth_shim::record::LogSizes;
+use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RemoveContainerOptions};
+
+use docker_ground::{DockerGround, wait_for};
+
+/// The ground, or the end of the test where there is no engine.
+macro_rules! ground {
+    () => {
+        match DockerGround::new() {
+            Some(ground) => ground,
+            None => return,
+        }
+    };
+}
+
+fn stdout(ground: &DockerGround, launch: &Launch) -> String {
+    String::from_utf8(ground.log_of(launch, Stream::Stdout)).unwrap()
+}
+
+fn kill(ground: &DockerGround, launch: &Launch) {
+    let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
+    let name = ground.container(launch);
+    ground.engine(async |docker| docker.kill_container(&name, Some(options)).await).unwrap();
+}
+
+fn runs(ground: &DockerGround, launch: &Launch) -> bool {
+    let name = ground.container(launch);
+    let options = None::<InspectContainerOptions>;
+    let answer = ground.engine(async |docker| docker.inspect_container(&name, options).await);
+    answer.unwrap().state.unwrap().running.unwrap()
+}
+
+#[test]
+fn a_task_past_its_memory_limit_is_told_as_oom_killed() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let mut launch = ground.command(&["tail", "/dev/zero"]);
+    launch.limits.memory_max = Some(16 << 20);
+    assert_eq!(agent.end_of(&launch).reason, EndReason::OomKilled);
+    // The same exit code without an OOM.
+    let launch = ground.script("exit 137");
+    assert_eq!(agent.end_of(&launch).reason, EndReason::FailedSignal(9));
+}
+
+#[test]
+fn a_container_that_somebody_kills_ends_by_that_signal() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("echo up; exec sleep 300");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    kill(&ground, &launch);
+    assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedSignal(9));
+}
+
+#[test]
+fn a_container_that_somebody_removes_by_force_was_killed() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.command(&["sleep", "300"]);
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    let (name, options) =
+        (ground.container(&launch), RemoveContainerOptions { force: true, ..Default::default() });
+    ground.engine(async |docker| docker.remove_container(&name, Some(options)).await).unwrap();
+    assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedSignal(9));
+}
+
+#[test]
+fn a_missing_image_is_a_start_failure_that_names_it() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let mut launch = ground.script("true");
+    launch.program = Program::Docker { image: "berth-no-such:1".to_owned(), command: Vec::new() };
+    agent.executor.start(launch.clone());
+    match agent.wait_ended(&launch).reason {
+        EndReason::StartFailed(cause) => {
+            assert!(cause.contains("berth-no-such:1") && cause.contains("docker pull"), "{cause}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_container_goes_when_its_end_is_acknowledged_and_not_before() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("echo kept");
+    agent.end_of(&launch);
+    assert_eq!(ground.containers(), [ground.container(&launch)]);
+    agent.executor.remove(launch.attempt);
+    wait_for("the removal", || ground.containers().is_empty());
+    assert_eq!(stdout(&ground, &launch), "kept\n");
+}
+
+#[test]
+fn an_attempt_whose_directory_was_wiped_is_still_not_started_twice() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("exit 0");
+    agent.end_of(&launch);
+    fs::remove_dir_all(&launch.dir).unwrap();
+    fs::create_dir_all(&launch.dir).unwrap();
+    let mut later = ground.start();
+    later.executor.start(launch.clone());
+    let end = later.wait_ended(&launch);
+    assert_eq!(end.reason, EndReason::StartFailed("it was started once already".to_owned()));
+}
+
+#[test]
+fn a_log_goes_on_after_the_agent_was_away_and_has_each_line_once() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let flag = ground.path().join("run");
+    fs::create_dir(&flag).unwrap();
+    let script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; \
+                  [ $i = 1000 ] && while [ ! -e $RUN/go ]; do sleep 0.05; done; done; echo end >&2";
+    let mut launch = ground.script(script);
+    launch.run_dir = Some(flag.clone());
+    launch.env = vec![("RUN".to_owned(), flag.display().to_string())];
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    wait_for("the first half", || stdout(&ground, &launch).ends_with("1000\n"));
+    drop(agent);
+    fs::write(flag.join("go"), "").unwrap();
+    wait_for("the end without an agent", || !runs(&ground, &launch));
+
+    let mut later = ground.start();
+    let found = later.executor.recover(vec![launch.clone()]);
+    match &found[..] {
+        [Found::Ended { end, .. }] => assert_eq!(end.reason, EndReason::Succeeded),
+        other => panic!("{other:?}"),
+    }
+    let expected: String = (1..=2000).map(|line| format!("{line}\n")).collect();
+    assert_eq!(stdout(&ground, &launch), expected);
+    assert_eq!(ground.log_of(&launch, Stream::Stderr), b"end\n");
+}
+
+#[test]
+fn a_container_that_ended_while_nobody_watched_is_found_with_its_true_exit() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launches: Vec<Launch> = (0..3).map(|_| ground.command(&["sleep", "300"])).collect();
+    for launch in &launches {
+        agent.executor.start(launch.clone());
+        agent.wait_started(launch);
+    }
+    drop(agent);
+    kill(&ground, &launches[0]);
+    wait_for("the kill", || !runs(&ground, &launches[0]));
+    let mut later = ground.start();
+    let found = later.executor.recover(launches.clone());
+    assert!(
+        matches!(&found[0], Found::Ended { end, .. } if end.reason == EndReason::FailedSignal(9)),
+        "{found:?}"
+    );
+    assert!(found[1..].iter().all(|one| matches!(one, Found::Running { .. })), "{found:?}");
+    for launch in &launches[1..] {
+        later.executor.stop(launch.attempt, Millis(0));
+        assert!(matches!(later.wait_ended(launch).reason, EndReason::FailedSignal(9 | 15)));
+    }
+}
+
+#[test]
+fn a_task_is_confined_and_can_write_where_it_may() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let run = ground.path().join("run");
+    fs::create_dir(&run).unwrap();
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "id -u; touch $RUN/a task-file /tmp/t && echo written; touch /etc/x /x 2>/dev/null || echo read-only; \
+                  grep -E 'NoNewPrivs|CapEff|CapBnd' /proc/self/status; ls /sys/class/net; cat /proc/1/comm; pwd";
+    let mut launch = ground.script(script);
+    launch.run_dir = Some(run.clone());
+    launch.env = vec![("RUN".to_owned(), run.display().to_string())];
+    assert_eq!(agent.end_of(&launch).reason, EndReason::Succeeded, "{}", stdout(&ground, &launch));
+    let nothing = "0000000000000000";
+    let expected = format!(
+        "65534\nwritten\nread-only\nCapEff:\t{nothing}\nCapBnd:\t{nothing}\nNoNewPrivs:\t1\nlo\ndocker-init\n{}\n",
+        launch.dir.join("task").display()
+    );
+    assert_eq!(stdout(&ground, &launch), expected);
+    assert!(run.join("a").exists() && launch.dir.join("task/task-file").exists());
+
+    let (name, options) = (ground.container(&launch), None::<InspectContainerOptions>);
+    let answer = ground.engine(async |docker| docker.inspect_container(&name, options).await).unwrap();
+    let host = answer.host_config.unwrap();
+    assert_eq!((host.memory, host.memory_swap), (Some(64 << 20), Some(64 << 20)));
+    assert_eq!((host.pids_limit, host.cpu_shares), (Some(64), Some(102)));
+    assert_eq!((host.auto_remove, host.privileged), (Some(false), Some(false)));
+    let labels = answer.config.unwrap().labels.unwrap();
+    let expected = [("cluster", "test"), ("node", &ground.node), ("attempt", "1"), ("name", &launch.name)];
+    for (key, value) in expected {
+        assert_eq!(labels[&format!("berth.{key}")], value);
+    }
+}
+
+#[test]
+fn without_an_engine_it_is_unavailable_until_there_is_one() {
+    let ground = ground!();
+    let socket = ground.path().join("docker.sock");
+    let config = Config { host: Some(format!("unix://{}", socket.display())), ..ground.config() };
+    let (sink, events) = sync_channel(16);
+    let mut executor = DockerExecutor::new(config, sink);
+    match executor.health() {
+        Health::Unavailable { reason } => {
+            assert!(
+                reason.contains(&socket.display().to_string()) && reason.contains("systemctl"),
+                "{reason}"
+            );
+        }
+        other @ Health::Ready { .. } => panic!("{other:?}"),
+    }
+    let launch = ground.script("true");
+    executor.start(launch.clone());
+    match events.recv_timeout(Duration::from_secs(10)).unwrap() {
+        Event::Ended { end, .. } => assert!(matches!(end.reason, EndReason::StartFailed(_)), "{end:?}"),
+        other @ Event::Started { .. } => panic!("{other:?}"),
+    }
+    let ready = |executor: &DockerExecutor| matches!(executor.health(), Health::Ready { .. });
+    symlink(ground.host.strip_prefix("unix://").unwrap(), &socket).unwrap();
+    wait_for("the engine", || ready(&executor));
+    fs::remove_file(&socket).unwrap();
+    wait_for("the loss of the engine", || !ready(&executor));
+}
+
+#[test]
+fn a_running_task_outlasts_a_time_without_engine_at_the_agents_start() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    wait_for("the trap", || stdout(&ground, &launch).contains("up"));
+    drop(agent);
+    let socket = ground.path().join("docker.sock");
+    let config = Config { host: Some(socket.display().to_string()), ..ground.config() };
+    let (sink, events) = sync_channel(16);
+    let mut later = DockerExecutor::new(config, sink);
+    let found = later.recover(vec![launch.clone()]);
+    assert!(matches!(&found[..], [Found::Running { .. }]), "{found:?}");
+    symlink(ground.host.strip_prefix("unix://").unwrap(), &socket).unwrap();
+    later.stop(launch.attempt, Millis(60_000));
+    match events.recv_timeout(docker_ground::PATIENCE).unwrap() {
+        Event::Ended { end, .. } => assert_eq!(end.reason, EndReason::FailedExit(3)),
+        other @ Event::Started { .. } => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_host_that_is_no_local_socket_is_refused() {
+    let (sink, _events) = sync_channel(1);
+    let config = Config {
+        host: Some("tcp://10.0.0.1:2375".to_owned()),
+        cluster: "test".to_owned(),
+        node: "n".to_owned(),
+        log: LogSizes::default(),
+    };
+    match DockerExecutor::new(config, sink).health() {
+        Health::Unavailable { reason } => assert!(reason.contains("tcp://10.0.0.1:2375"), "{reason}"),
+        other @ Health::Ready { .. } => panic!("{other:?}"),
+    }
+}

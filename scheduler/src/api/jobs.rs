@@ -1,0 +1,196 @@
+use std::sync::Arc;
+
+use berth_core::command::{Command, Submit};
+use berth_core::explain::{self, Obstacle};
+use berth_core::id::{JobHandle, TenantHandle};
+use berth_core::job_spec::{JobSpec, When};
+use berth_core::reply::Reply;
+use berth_core::state::State;
+use berth_proto::convert::job_spec;
+use berth_proto::convert::status::of_invalid;
+use berth_proto::v1::jobs_server::Jobs;
+use berth_proto::v1::{self, ErrorCode, FieldViolation, Severity};
+use tonic::{Request, Response, Status};
+
+use super::{admit, failed, invalid, key, of_tenant, page, render, unknown, write};
+use crate::access::{Action, Resource};
+use crate::log::{Log, wall_clock};
+
+/// What becomes of a task that no node of today can take.
+const WAITS: &str = "it will wait until a node that can take it joins";
+/// How many of a job's runs can be shown with it.
+const RUNS_MAX: usize = 100;
+
+/// Jobs.
+#[derive(Debug, Clone)]
+pub struct JobsService {
+    log: Log,
+}
+
+impl JobsService {
+    /// The service over a log.
+    pub fn new(log: Log) -> JobsService {
+        JobsService { log }
+    }
+}
+
+#[tonic::async_trait]
+impl Jobs for JobsService {
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
+        let caller = admit(&request, Action::Submit, Resource::Tenant(&request.get_ref().tenant))?;
+        let request = request.into_inner();
+        let key = key(&request.key)?.ok_or_else(|| invalid("key", "is missing"))?;
+        let spec = request.spec.map(job_spec::from_proto).transpose();
+        let spec = spec.map_err(|error| failed(&of_invalid(&error.inside("spec"))))?;
+        if spec.is_none() && !request.start {
+            return Err(invalid("start", "asks for nothing: neither a spec nor a start"));
+        }
+        let submit = Submit {
+            tenant: request.tenant,
+            job: request.job,
+            spec: spec.map(Arc::new),
+            start: request.start.then_some(key),
+        };
+        match write(&self.log, caller, Some(key), Command::Submit(submit)).await? {
+            (index, Reply::Submitted { version, changed, run, .. }) => Ok(Response::new(v1::SubmitReply {
+                version,
+                changed,
+                run: run.map(|run| run.to_string()).unwrap_or_default(),
+                index,
+            })),
+            (_, other) => Err(unknown(ErrorCode::Internal, format!("an answer of another kind: {other:?}"))),
+        }
+    }
+
+    async fn validate(
+        &self,
+        request: Request<v1::ValidateRequest>,
+    ) -> Result<Response<v1::ValidateReply>, Status> {
+        let tenant = request.get_ref().spec.as_ref().map(|spec| spec.tenant.clone()).unwrap_or_default();
+        admit(&request, Action::Read, Resource::Tenant(&tenant))?;
+        let request = request.into_inner();
+        let spec = request.spec.ok_or_else(|| invalid("spec", "is missing"))?;
+        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let as_of_index = view.applied.index;
+        let spec = match job_spec::from_proto(spec) {
+            Ok(spec) => spec,
+            Err(error) => {
+                let violations = of_invalid(&error).violations;
+                return Ok(Response::new(v1::ValidateReply { violations, changes: false, as_of_index }));
+            }
+        };
+        let (violations, changes) = violations(&view.state, &spec);
+        Ok(Response::new(v1::ValidateReply { violations, changes, as_of_index }))
+    }
+
+    async fn stop(&self, request: Request<v1::StopJobRequest>) -> Result<Response<v1::StopJobReply>, Status> {
+        let caller = admit(&request, Action::Submit, Resource::Tenant(&request.get_ref().tenant))?;
+        let request = request.into_inner();
+        let key = key(&request.key)?;
+        let command = Command::StopJob { tenant: request.tenant, job: request.job };
+        let (index, _) = write(&self.log, caller, key, command).await?;
+        Ok(Response::new(v1::StopJobReply { index }))
+    }
+
+    async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobReply>, Status> {
+        admit(&request, Action::Read, Resource::Tenant(&request.get_ref().tenant))?;
+        let request = request.into_inner();
+        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let handle = job_named(&view.state, &request.tenant, &request.job)?;
+        let runs = usize::try_from(request.runs).unwrap_or(RUNS_MAX).min(RUNS_MAX);
+        let job = Some(render::job(&view.state, handle, runs, request.with_spec));
+        Ok(Response::new(v1::GetJobReply { job, as_of_index: view.applied.index }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<v1::ListJobsReply>, Status> {
+        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
+        let request = request.into_inner();
+        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (tenant, job) = request.page_token.split_once('/').unwrap_or_default();
+        let wanted = |name: &str| (request.tenant.is_empty() || request.tenant == name) && name >= tenant;
+        let jobs =
+            view.state.index().tenants.iter().filter(|(name, _)| wanted(name)).flat_map(|(name, owner)| {
+                let first = if name == tenant { job } else { "" };
+                jobs_of(&view.state, *owner, first)
+                    .map(move |(job, handle)| (format!("{name}/{job}"), handle))
+            });
+        let (jobs, next_page_token) = page::cut(
+            jobs,
+            page::size(request.page_size),
+            |(_, handle)| render::job(&view.state, *handle, 0, false),
+            |(token, _)| token.clone(),
+        );
+        Ok(Response::new(v1::ListJobsReply { jobs, next_page_token, as_of_index: view.applied.index }))
+    }
+}
+
+/// The jobs of a tenant by name, from a name on.
+fn jobs_of(state: &State, owner: TenantHandle, first: &str) -> impl Iterator<Item = (String, JobHandle)> {
+    let from = (owner, first.to_owned());
+    let jobs = state.index().jobs.range(from..).take_while(move |((tenant, _), _)| *tenant == owner);
+    jobs.map(|((_, name), handle)| (name.clone(), *handle))
+}
+
+/// The job that a request names.
+pub(super) fn job_named(state: &State, tenant: &str, job: &str) -> Result<JobHandle, Status> {
+    if tenant.is_empty() {
+        return Err(invalid("tenant", "is needed with the name of a job"));
+    }
+    let owner = state
+        .tenant_named(tenant)
+        .ok_or_else(|| unknown(ErrorCode::UnknownTenant, format!("no tenant `{tenant}`")))?;
+    state
+        .job_named(owner, job)
+        .ok_or_else(|| unknown(ErrorCode::UnknownJob, format!("no job `{job}` in tenant `{tenant}`")))
+}
+
+/// What this cluster has against a spec, and whether submitting it would change anything.
+fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
+    let violation =
+        |path: String, code: &str, message: String, help: &str, severity: Severity| FieldViolation {
+            path,
+            code: code.to_owned(),
+            message,
+            help: help.to_owned(),
+            severity: severity.into(),
+        };
+    let Some(tenant) = state.tenant_named(&spec.tenant) else {
+        let message = format!("tenant `{}` is not found or not visible to you", spec.tenant);
+        let help = "an operator adds tenants with `berth tenant apply`";
+        return (vec![violation("tenant".into(), "E403", message, help, Severity::Error)], true);
+    };
+    let mut violations: Vec<FieldViolation> = explain::misfits(state, spec)
+        .into_iter()
+        .map(|misfit| {
+            let (field, severity, help) = match &misfit.obstacle {
+                Obstacle::Limit { resource, .. } => (
+                    format!("resources.{resource}"),
+                    Severity::Error,
+                    "ask for less, or have the limit raised",
+                ),
+                Obstacle::Nodes(_) => ("resources".to_owned(), Severity::Warning, WAITS),
+                Obstacle::Executor(kind) => (kind.word().to_owned(), Severity::Warning, WAITS),
+            };
+            let path = format!("tasks[{}].{field}", misfit.task);
+            violation(path, "E402", misfit.to_string(), help, severity)
+        })
+        .collect();
+    if let Some(When::At(instant)) = spec.schedule.as_ref().map(|schedule| schedule.when)
+        && instant <= wall_clock()
+    {
+        let message = format!("{} is over: the schedule never fires", instant.rfc3339());
+        violations.push(violation(
+            "schedule.at".into(),
+            "E304",
+            message,
+            "give a later instant",
+            Severity::Warning,
+        ));
+    }
+    let known = state.job_named(tenant, &spec.name).map(|job| state.job(job));
+    let changes = known.is_none_or(|job| !job.enabled || **state.spec(job.spec) != *spec);
+    (violations, changes)
+}

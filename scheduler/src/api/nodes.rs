@@ -1,0 +1,89 @@
+use berth_core::command::{Command, DrainOrder};
+use berth_core::id::NodeHandle;
+use berth_core::time::Millis;
+use berth_proto::v1::nodes_server::Nodes;
+use berth_proto::v1::{self, ErrorCode};
+use tonic::{Request, Response, Status};
+
+use super::{admit, failed, key, page, render, unknown, write};
+use crate::access::{Action, Resource};
+use crate::log::Log;
+
+/// Nodes.
+#[derive(Debug, Clone)]
+pub struct NodesService {
+    log: Log,
+}
+
+impl NodesService {
+    /// The service over a log.
+    pub fn new(log: Log) -> NodesService {
+        NodesService { log }
+    }
+}
+
+#[tonic::async_trait]
+impl Nodes for NodesService {
+    async fn list(
+        &self,
+        request: Request<v1::ListNodesRequest>,
+    ) -> Result<Response<v1::ListNodesReply>, Status> {
+        admit(&request, Action::Read, Resource::Cluster)?;
+        let request = request.into_inner();
+        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let named = view.state.index().nodes.range(request.page_token..);
+        let (nodes, next_page_token) = page::cut(
+            named.map(|(name, handle)| (name.clone(), *handle)),
+            page::size(request.page_size),
+            |(_, handle): &(String, NodeHandle)| render::node(&view.state, *handle),
+            |(name, _)| name.clone(),
+        );
+        Ok(Response::new(v1::ListNodesReply { nodes, next_page_token, as_of_index: view.applied.index }))
+    }
+
+    async fn get(&self, request: Request<v1::GetNodeRequest>) -> Result<Response<v1::GetNodeReply>, Status> {
+        admit(&request, Action::Read, Resource::Cluster)?;
+        let request = request.into_inner();
+        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let unknown = || unknown(ErrorCode::UnknownNode, format!("no node `{}`", request.name));
+        let handle = view.state.node_named(&request.name).ok_or_else(unknown)?;
+        let node = Some(render::node(&view.state, handle));
+        Ok(Response::new(v1::GetNodeReply { node, as_of_index: view.applied.index }))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeReply>, Status> {
+        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
+        let request = request.into_inner();
+        let key = key(&request.key)?;
+        let order = DrainOrder { stop_after: request.stop_after_ms.map(Millis) };
+        let command = Command::DrainNode { node: request.name, drain: Some(order) };
+        let (index, _) = write(&self.log, caller, key, command).await?;
+        Ok(Response::new(v1::DrainNodeReply { index }))
+    }
+
+    async fn undrain(
+        &self,
+        request: Request<v1::UndrainNodeRequest>,
+    ) -> Result<Response<v1::UndrainNodeReply>, Status> {
+        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
+        let request = request.into_inner();
+        let key = key(&request.key)?;
+        let command = Command::DrainNode { node: request.name, drain: None };
+        let (index, _) = write(&self.log, caller, key, command).await?;
+        Ok(Response::new(v1::UndrainNodeReply { index }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeReply>, Status> {
+        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
+        let request = request.into_inner();
+        let key = key(&request.key)?;
+        let (index, _) = write(&self.log, caller, key, Command::RemoveNode { node: request.name }).await?;
+        Ok(Response::new(v1::RemoveNodeReply { index }))
+    }
+}

@@ -1,0 +1,158 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use berth_core::model::NodeState;
+use berth_proto::convert::status::detail;
+use berth_proto::v1::operator_server::Operator;
+use berth_proto::v1::{self, ErrorCode, MemberRole};
+use tonic::{Request, Response, Status};
+
+use super::{admit, failed};
+use crate::access::{Action, Resource};
+use crate::log::{Log, wall_clock};
+use crate::raft::driver::{self, ChangeError, ChangeRequest};
+use crate::raft::membership::{MemberId, Standing};
+
+/// What a member says of itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Where clients and agents reach it.
+    pub address: String,
+    /// When its process started.
+    pub started: Instant,
+}
+
+/// The members of the cluster.
+#[derive(Debug, Clone)]
+pub struct OperatorService {
+    log: Log,
+    about: Arc<About>,
+}
+
+impl OperatorService {
+    /// The service of this member.
+    pub fn new(log: Log, about: About) -> OperatorService {
+        OperatorService { log, about: Arc::new(about) }
+    }
+
+    fn role(&self, id: MemberId, standing: Standing) -> MemberRole {
+        match (self.log.node().status().borrow().leader == Some(id), standing) {
+            (true, _) => MemberRole::Leader,
+            (false, Standing::Voter) => MemberRole::Voter,
+            (false, Standing::Learner) => MemberRole::Learner,
+        }
+    }
+
+    async fn change(&self, change: ChangeRequest) -> Result<driver::ChangeDone, Status> {
+        if !self.log.leads() {
+            return Err(failed(&self.log.not_leader().await));
+        }
+        self.log.node().change_membership(change).await.map_err(|error| failed(&of_change(&error)))
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for OperatorService {
+    async fn members(
+        &self,
+        request: Request<v1::MembersRequest>,
+    ) -> Result<Response<v1::MembersReply>, Status> {
+        admit(&request, Action::Read, Resource::Cluster)?;
+        let view = self.log.read(request.get_ref().stale_ok).await.map_err(|error| failed(&error))?;
+        let membership = Arc::clone(&self.log.node().status().borrow().membership);
+        let own = self.log.node().identity().member;
+        let members = membership
+            .members()
+            .map(|member| v1::MemberView {
+                id: member.id,
+                address: member.address.clone(),
+                role: self.role(member.id, member.standing).into(),
+                match_index: None,
+                reachable: None,
+                client_address: if member.id == own { self.about.address.clone() } else { String::new() },
+            })
+            .collect();
+        Ok(Response::new(v1::MembersReply { members, as_of_index: view.applied.index }))
+    }
+
+    async fn add_member(
+        &self,
+        request: Request<v1::AddMemberRequest>,
+    ) -> Result<Response<v1::AddMemberReply>, Status> {
+        admit(&request, Action::Operate, Resource::Cluster)?;
+        let done = self.change(ChangeRequest::Add { address: request.into_inner().address }).await?;
+        let cluster_id = self.log.node().identity().cluster.to_string();
+        let index = self.log.node().status().borrow().applied.index;
+        Ok(Response::new(v1::AddMemberReply { id: done.id, index, cluster_id }))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<v1::RemoveMemberRequest>,
+    ) -> Result<Response<v1::RemoveMemberReply>, Status> {
+        admit(&request, Action::Operate, Resource::Cluster)?;
+        let id = request.into_inner().id;
+        match self.change(ChangeRequest::Remove { id }).await {
+            Ok(_) => {}
+            Err(status) => return Err(status),
+        }
+        let index = self.log.node().status().borrow().applied.index;
+        Ok(Response::new(v1::RemoveMemberReply { index }))
+    }
+
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
+        admit(&request, Action::Read, Resource::Cluster)?;
+        let view = self.log.latest();
+        let status = self.log.node().status().borrow().clone();
+        let identity = self.log.node().identity().clone();
+        let standing =
+            status.membership.get(identity.member).map_or(Standing::Learner, |member| member.standing);
+        let leader_address = match (self.log.leads(), status.leader) {
+            (true, _) => self.about.address.clone(),
+            (false, Some(_)) => self.log.leader_address().await,
+            (false, None) => String::new(),
+        };
+        let index = view.state.index();
+        let ready =
+            view.state.tables().nodes.iter().filter(|(_, node)| node.state == NodeState::Ready).count();
+        let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
+        let header = view.state.tables().header;
+        Ok(Response::new(v1::StatusReply {
+            cluster_id: identity.cluster.to_string(),
+            member_id: identity.member,
+            role: self.role(identity.member, standing).into(),
+            term: status.term,
+            leader_id: status.leader.unwrap_or(0),
+            leader_address,
+            commit_index: status.commit,
+            applied_index: view.applied.index,
+            cluster_epoch: header.cluster_epoch,
+            feature_level: header.feature_level,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            state_hash: view.state.hash().to_be_bytes().to_vec().into(),
+            alarms: Vec::new(),
+            nodes_ready: ready as u64,
+            runs_active: index.active_runs.len() as u64,
+            tasks_waiting: waiting,
+            tasks_running: index.live_on_node.len() as u64,
+            store_fault: String::new(),
+            time_ms: wall_clock().0,
+        }))
+    }
+}
+
+fn of_change(error: &ChangeError) -> v1::ErrorDetail {
+    let code = match error {
+        ChangeError::NotLeader { .. } => ErrorCode::NotLeader,
+        ChangeError::NoSuchMember { .. } => ErrorCode::UnknownMember,
+        ChangeError::Unknown | ChangeError::Stopped => ErrorCode::UnknownOutcome,
+        ChangeError::InProgress
+        | ChangeError::AlreadyVoter { .. }
+        | ChangeError::NotCaughtUp { .. }
+        | ChangeError::AddressTaken { .. }
+        | ChangeError::NoLiveQuorum { .. }
+        | ChangeError::Leads { .. } => ErrorCode::Membership,
+    };
+    detail(code, error.to_string())
+}

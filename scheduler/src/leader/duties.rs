@@ -1,0 +1,158 @@
+use berth_core::command::{Command, Fire, TRANSITIONS_MAX};
+use berth_core::due;
+use berth_core::event::Event;
+use berth_core::id::EntryId;
+use berth_core::placement::Planner;
+use berth_core::time::Millis;
+
+use super::clock::{ClockGuard, Now};
+use super::lease::Leases;
+use crate::machine::HASH_EVERY;
+use crate::publish::{Past, View};
+
+/// After a proposal that was not taken a duty waits this long.
+const PAUSE: Millis = Millis(50);
+
+/// What a leader sees to. Each duty has at most one proposal under way: the next is made on a state that has the one
+/// before in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Duty {
+    Place,
+    Fire,
+    Advance,
+    LoseNode,
+    CheckHash,
+}
+
+const DUTIES: [Duty; 5] = [Duty::Place, Duty::Fire, Duty::Advance, Duty::LoseNode, Duty::CheckHash];
+
+/// Where a duty stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Free,
+    /// Its proposal is under way.
+    Proposed,
+    /// Its proposal is applied; it goes on when the view has this entry.
+    Applied(EntryId),
+    /// Its proposal was not taken; it goes on at this time.
+    Paused(Millis),
+}
+
+/// The duties of a leader.
+#[derive(Debug)]
+pub(super) struct Duties {
+    pub(super) leases: Leases,
+    planner: Planner,
+    clock: ClockGuard,
+    turns: [Turn; DUTIES.len()],
+    /// Nothing has changed since a pass found no place for anything.
+    nothing_fits: bool,
+    /// The index of the last hash that was proposed.
+    hash_checked: u64,
+}
+
+impl Duties {
+    pub(super) fn new(lease: Millis, view: &View, now: Now) -> Duties {
+        Duties {
+            leases: Leases::new(lease, &view.state, now.steady),
+            planner: Planner::new(&view.state),
+            clock: ClockGuard::new(now),
+            turns: [Turn::Free; DUTIES.len()],
+            nothing_fits: false,
+            hash_checked: view.applied.index,
+        }
+    }
+
+    pub(super) fn fires_are_held(&self) -> bool {
+        self.clock.is_held()
+    }
+
+    /// Takes note of what happened.
+    pub(super) fn observe(&mut self, view: &View, events: &[Past]) {
+        if events.is_empty() {
+            return;
+        }
+        self.nothing_fits = false;
+        let events: Vec<Event> = events.iter().map(|past| past.event).collect();
+        self.planner.observe(&view.state, &events);
+        for event in &events {
+            if let Event::NodeLost(node) | Event::NodeRemoved(node) = event {
+                self.leases.drop(*node);
+            }
+        }
+    }
+
+    /// What is to be proposed now.
+    pub(super) fn due(&mut self, view: &View, now: Now) -> Vec<(Duty, Command)> {
+        let mut commands = Vec::new();
+        for (at, duty) in DUTIES.into_iter().enumerate() {
+            if self.is_free(at, view, now)
+                && let Some(command) = self.command(duty, view, now)
+            {
+                self.turns[at] = Turn::Proposed;
+                commands.push((duty, command));
+            }
+        }
+        commands
+    }
+
+    /// A duty's proposal is applied as `entry`, or was not taken.
+    pub(super) fn outcome(&mut self, duty: Duty, entry: Option<EntryId>, now: Now) {
+        self.turns[duty as usize] = match entry {
+            Some(entry) => Turn::Applied(entry),
+            None => Turn::Paused(Millis(now.steady.0 + PAUSE.0)),
+        };
+        if duty == Duty::Place && entry.is_none() {
+            self.nothing_fits = false;
+        }
+    }
+
+    fn is_free(&mut self, at: usize, view: &View, now: Now) -> bool {
+        let free = match self.turns[at] {
+            Turn::Free => true,
+            Turn::Proposed => false,
+            Turn::Applied(entry) => view.applied >= entry,
+            Turn::Paused(until) => until <= now.steady,
+        };
+        if free {
+            self.turns[at] = Turn::Free;
+        }
+        free
+    }
+
+    fn command(&mut self, duty: Duty, view: &View, now: Now) -> Option<Command> {
+        match duty {
+            Duty::Place => self.place(view),
+            Duty::Fire => self.fire(view, now),
+            Duty::Advance => due::advance_needed(&view.state, now.wall).then_some(Command::Advance),
+            Duty::LoseNode => {
+                let (node, epoch) = self.leases.expired(now.steady).next()?;
+                self.leases.drop(node);
+                Some(Command::LoseNode { node, epoch })
+            }
+            Duty::CheckHash => {
+                let (index, hash) =
+                    view.checkpoint.filter(|(index, _)| *index >= self.hash_checked + HASH_EVERY)?;
+                self.hash_checked = index;
+                Some(Command::CheckHash { index, hash })
+            }
+        }
+    }
+
+    fn place(&mut self, view: &View) -> Option<Command> {
+        if self.nothing_fits {
+            return None;
+        }
+        let placements = self.planner.pass(&view.state, TRANSITIONS_MAX);
+        self.nothing_fits = placements.is_empty();
+        (!placements.is_empty()).then_some(Command::Place(placements))
+    }
+
+    fn fire(&mut self, view: &View, now: Now) -> Option<Command> {
+        if self.clock.holds(now) {
+            return None;
+        }
+        let fires: Vec<Fire> = due::fires(&view.state, now.wall, TRANSITIONS_MAX);
+        (!fires.is_empty()).then_some(Command::Fire(fires))
+    }
+}

@@ -1,0 +1,288 @@
+//! The conversation with one agent, from its hello on.
+
+use berth_core::command::{NodeReport, Registration};
+use berth_core::event::Event;
+use berth_core::id::{ClusterId, JournalId, NodeEpoch, NodeHandle};
+use berth_core::model::NodeState;
+use berth_core::time::Millis;
+use berth_proto::agent::{self, from_agent, refused::Code, to_agent};
+use berth_proto::convert::{facts, report};
+use prost::bytes::Bytes;
+
+use super::order::order_for;
+use crate::publish::{Past, View};
+
+/// The version of the protocol that this release speaks.
+const PROTOCOL: u32 = 1;
+/// At most so many orders go into one message; a launch is a few kilobytes at most times.
+const ORDERS_IN_MESSAGE: usize = 200;
+
+/// Where a conversation stands.
+#[derive(Debug)]
+pub(super) struct Session {
+    lease: Millis,
+    stage: Stage,
+    /// The agent's process, by its own word.
+    process: Bytes,
+}
+
+/// What the leader knows of a node besides the state.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// It has a session or a lease.
+    pub(super) held: bool,
+    /// The agent's process that it was last served for in this term.
+    pub(super) process: Option<Bytes>,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    /// The agent has said nothing yet.
+    Silent,
+    /// The node's registration is proposed.
+    Registering(Box<Registration>),
+    /// The node is served; while it is `renewing`, a newer registration of it is proposed.
+    Serving { registration: Box<Registration>, node: NodeHandle, epoch: NodeEpoch, renewing: bool },
+}
+
+/// What a session asks of the leader.
+#[derive(Debug, Default)]
+pub(super) enum Step {
+    #[default]
+    Nothing,
+    Send(to_agent::Message),
+    Register(Box<Registration>),
+    Welcome,
+    Report(Box<NodeReport>),
+    /// Says why and ends the conversation.
+    Refuse(Box<agent::Refused>),
+}
+
+impl Step {
+    pub(super) fn refuse(code: Code, message: &str) -> Step {
+        Step::refuse_for(code, message, 0)
+    }
+
+    fn refuse_for(code: Code, message: &str, retry_after_ms: u64) -> Step {
+        let refused = agent::Refused {
+            code: code.into(),
+            message: message.to_owned(),
+            leader_address: String::new(),
+            retry_after_ms,
+        };
+        Step::Refuse(Box::new(refused))
+    }
+}
+
+/// The node whose agent has to hear of an event.
+pub(super) fn node_of(event: &Event) -> Option<NodeHandle> {
+    match *event {
+        Event::AttemptPlaced { node, .. }
+        | Event::AttemptStopping { node, .. }
+        | Event::AttemptEnded { node, .. }
+        | Event::NodeRegistered { node, .. }
+        | Event::NodeLost(node)
+        | Event::NodeRemoved(node) => Some(node),
+        Event::TenantApplied(_)
+        | Event::JobApplied { .. }
+        | Event::JobStopped(_)
+        | Event::FireDecided { .. }
+        | Event::RunCreated { .. }
+        | Event::RunCancelling(_)
+        | Event::RunEnded { .. }
+        | Event::RunCollapsed { .. }
+        | Event::StepOpened(_)
+        | Event::StepEnded(_)
+        | Event::TaskReady(_)
+        | Event::TaskBackoff { .. }
+        | Event::TaskEnded(_)
+        | Event::AttemptStarted { .. }
+        | Event::NodeDrain(_) => None,
+    }
+}
+
+impl Session {
+    /// A conversation that begins; a node's lease holds for `lease`.
+    pub(super) fn new(lease: Millis) -> Session {
+        Session { lease, stage: Stage::Silent, process: Bytes::new() }
+    }
+
+    /// The node that is served, and the epoch in which.
+    pub(super) fn served(&self) -> Option<(NodeHandle, NodeEpoch)> {
+        match self.stage {
+            Stage::Serving { node, epoch, .. } => Some((node, epoch)),
+            Stage::Silent | Stage::Registering(_) => None,
+        }
+    }
+
+    /// The agent's process.
+    pub(super) fn process(&self) -> Bytes {
+        self.process.clone()
+    }
+
+    /// The registration is applied.
+    pub(super) fn registered(&mut self, node: NodeHandle, epoch: NodeEpoch) {
+        if let Stage::Registering(registration) | Stage::Serving { registration, .. } = self.stage.clone() {
+            self.stage = Stage::Serving { registration, node, epoch, renewing: false };
+        }
+    }
+
+    /// `presence` says what is known of a node besides the state.
+    pub(super) fn on_message(
+        &mut self,
+        message: agent::FromAgent,
+        view: &View,
+        cluster: ClusterId,
+        presence: impl Fn(NodeHandle) -> Presence,
+    ) -> Step {
+        match (message.message, self.served()) {
+            (Some(from_agent::Message::Hello(hello)), None) => self.on_hello(hello, view, cluster, presence),
+            (Some(from_agent::Message::Heartbeat(heartbeat)), Some(_)) => {
+                let ack = agent::HeartbeatAck { boot_ms: heartbeat.boot_ms, lease_ms: self.lease.0 };
+                Step::Send(to_agent::Message::HeartbeatAck(ack))
+            }
+            (Some(from_agent::Message::Reports(reports)), Some((node, _))) => self.on_reports(reports, node),
+            (Some(from_agent::Message::FactsChanged(changed)), Some(_)) => self.on_facts(changed),
+            // Samples of usage are for those who watch; nobody does yet.
+            (Some(from_agent::Message::Usage(_)), _) => Step::Nothing,
+            (_, _) => Step::refuse(Code::Invalid, "this message is not expected here"),
+        }
+    }
+
+    fn on_hello(
+        &mut self,
+        hello: agent::Hello,
+        view: &View,
+        cluster: ClusterId,
+        presence: impl Fn(NodeHandle) -> Presence,
+    ) -> Step {
+        if matches!(self.stage, Stage::Registering(_)) {
+            return Step::refuse(Code::Invalid, "a second hello");
+        }
+        if hello.protocol < PROTOCOL {
+            return Step::refuse(Code::Protocol, "this server speaks version 1 of the protocol");
+        }
+        if !hello.cluster_id.is_empty() && hello.cluster_id != cluster.0.to_be_bytes()[..] {
+            return Step::refuse(Code::WrongCluster, "the agent's data directory belongs to another cluster");
+        }
+        let epoch = NodeEpoch(hello.epoch);
+        self.process = hello.incarnation.clone();
+        let registration = match registration_of(hello) {
+            Ok(registration) => Box::new(registration),
+            Err(what) => return Step::refuse(Code::Invalid, &what),
+        };
+        let known = view.state.node_named(&registration.name).map(|node| (node, view.state.node(node)));
+        if let Some((node, record)) = known.filter(|(_, record)| record.state == NodeState::Ready) {
+            let Presence { held, process } = presence(node);
+            if record.journal != registration.journal && held {
+                let message =
+                    format!("another agent is `{}`; choose another name or stop it", registration.name);
+                return Step::refuse_for(Code::NameTaken, &message, 1000);
+            }
+            let same = record.journal == registration.journal && record.facts == registration.facts;
+            // Another process counts its reports anew, so none of the one before may come in after them: it needs an
+            // epoch of its own. What was said in earlier terms is all in the state.
+            let goes_on = process.is_none_or(|process| process == self.process);
+            if same && goes_on && record.epoch == epoch {
+                self.stage = Stage::Serving { registration, node, epoch, renewing: false };
+                return Step::Welcome;
+            }
+        }
+        self.stage = Stage::Registering(registration.clone());
+        Step::Register(registration)
+    }
+
+    fn on_reports(&self, reports: agent::Reports, node: NodeHandle) -> Step {
+        let Stage::Serving { registration, .. } = &self.stage else { return Step::Nothing };
+        let taken: Result<Vec<_>, _> = reports.reports.into_iter().map(report::from_proto).collect();
+        match taken {
+            Ok(taken) => Step::Report(Box::new(NodeReport {
+                node,
+                epoch: NodeEpoch(reports.epoch),
+                journal: registration.journal,
+                reports: taken,
+            })),
+            Err(error) => Step::refuse(Code::Invalid, &error.to_string()),
+        }
+    }
+
+    /// What a node offers is in the log, so the node registers anew.
+    fn on_facts(&mut self, changed: agent::FactsChanged) -> Step {
+        let Stage::Serving { registration, renewing, .. } = &mut self.stage else { return Step::Nothing };
+        match facts::from_proto(changed.facts.unwrap_or_default()) {
+            Ok(facts) => {
+                *renewing = true;
+                registration.facts = facts;
+                Step::Register(registration.clone())
+            }
+            Err(error) => Step::refuse(Code::Invalid, &error.to_string()),
+        }
+    }
+
+    /// What the agent has to hear of these events, all of which concern its node.
+    pub(super) fn on_events(&self, view: &View, term: u64, events: &[Past]) -> Step {
+        let Stage::Serving { node, epoch, renewing, .. } = self.stage else { return Step::Nothing };
+        let mut desired = desired(view, term, false);
+        for past in events {
+            match past.event {
+                Event::AttemptPlaced { attempt, .. } | Event::AttemptStopping { attempt, .. } => {
+                    let seen = desired.set.iter().any(|order| order.attempt == attempt.0);
+                    desired.set.extend(order_for(&view.state, attempt).filter(|_| !seen));
+                }
+                Event::AttemptEnded { attempt, .. } => desired.forget.push(attempt.0),
+                // A session that is renewing hears of its own registration with the outcome.
+                Event::NodeRegistered { epoch: newer, .. } if newer > epoch && !renewing => {
+                    return Step::refuse(Code::Replaced, "the node has registered anew");
+                }
+                Event::NodeLost(lost) if lost == node => {
+                    return Step::refuse(Code::StaleEpoch, "the node was declared lost; say hello again");
+                }
+                Event::NodeRemoved(removed) if removed == node => {
+                    return Step::refuse(Code::StaleEpoch, "the node was removed");
+                }
+                _ => {}
+            }
+        }
+        match desired.set.is_empty() && desired.forget.is_empty() {
+            true => Step::Nothing,
+            false => Step::Send(to_agent::Message::Desired(desired)),
+        }
+    }
+
+    /// The whole set of attempts that the node should have, in parts.
+    pub(super) fn whole_set(&self, view: &View, term: u64) -> Vec<agent::Desired> {
+        let Some((node, _)) = self.served() else { return Vec::new() };
+        let orders: Vec<agent::Order> = view
+            .state
+            .index()
+            .attempts_on(node)
+            .filter_map(|attempt| order_for(&view.state, attempt))
+            .collect();
+        let mut parts: Vec<agent::Desired> = orders
+            .chunks(ORDERS_IN_MESSAGE)
+            .map(|orders| agent::Desired { set: orders.to_vec(), more: true, ..desired(view, term, true) })
+            .collect();
+        match parts.last_mut() {
+            Some(last) => last.more = false,
+            None => parts.push(desired(view, term, true)),
+        }
+        parts
+    }
+}
+
+fn registration_of(hello: agent::Hello) -> Result<Registration, String> {
+    let journal =
+        <[u8; 16]>::try_from(&hello.journal[..]).map_err(|_| "a journal id has 16 bytes".to_owned())?;
+    let facts = facts::from_proto(hello.facts.unwrap_or_default()).map_err(|error| error.to_string())?;
+    let named = !hello.node.is_empty() && hello.node.len() <= berth_core::job_spec::NAME_MAX;
+    let fit = hello.node.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.');
+    if !named || !fit {
+        return Err("a node's name has 1 to 63 letters, digits, `-`, `_` or `.`".to_owned());
+    }
+    Ok(Registration { name: hello.node, journal: JournalId(u128::from_be_bytes(journal)), facts })
+}
+
+fn desired(view: &View, term: u64, full: bool) -> agent::Desired {
+    let generation = agent::Generation { term, index: view.applied.index };
+    agent::Desired { generation: Some(generation), full, more: false, set: Vec::new(), forget: Vec::new() }
+}

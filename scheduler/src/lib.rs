@@ -1,0 +1,20 @@
+//! The scheduler server.
+
+pub mod raft;
+
+pub mod machine;
+pub mod publish;
+
+pub mod leader;
+
+pub mod access;
+pub mod log;
+
+pub mod lead;
+pub mod log_hub;
+
+pub mod api;
+pub mod measures;
+
+pub mod config;
+pub mod server;

@@ -1,0 +1,278 @@
+//! The replicated log as the rest of the server sees it: commands go in and are answered, and what was read is at
+//! least as new as the question. Works on every member; a follower asks the leader.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use berth_core::command::{Command, Envelope, FORMAT, Origin};
+use berth_core::id::{EntryId, RequestId};
+use berth_core::reply::{Applied, Reply};
+use berth_core::state::State;
+use berth_core::time::Timestamp;
+use berth_proto::convert::status::{detail, of_refusal, to_status};
+use berth_proto::convert::{envelope, reply, status};
+use berth_proto::peer;
+use berth_proto::peer::errand::Errand;
+use berth_proto::peer::errand_reply::Answer;
+use berth_proto::v1::{ErrorCode, ErrorDetail};
+use prost::Message as _;
+use prost::bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::publish::{View, Views};
+use crate::raft::driver::{ProposeError, ReadError};
+use crate::raft::node::NodeHandle;
+use crate::raft::transport::{self, ForwardHandler};
+
+/// A command with what the proposer has to know of it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Makes it safe to repeat.
+    pub key: Option<RequestId>,
+    /// Who asks.
+    pub actor: String,
+    /// From where.
+    pub origin: Origin,
+    /// For what.
+    pub command: Command,
+}
+
+impl Request {
+    /// The command as it enters the log, proposed in `term` at `time` by a member with this state.
+    pub fn into_envelope(self, state: &State, term: u64, time: Timestamp) -> Envelope {
+        let header = state.tables().header;
+        Envelope {
+            format: FORMAT,
+            feature_level: header.feature_level,
+            cluster_epoch: header.cluster_epoch,
+            term,
+            time,
+            request: self.key,
+            actor: self.actor,
+            origin: self.origin,
+            command: self.command,
+        }
+    }
+}
+
+/// The way into the log and the views. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    node: NodeHandle<Arc<Applied>>,
+    views: Views,
+}
+
+impl Log {
+    /// The log of this member.
+    pub fn new(node: NodeHandle<Arc<Applied>>, views: Views) -> Log {
+        Log { node, views }
+    }
+
+    /// The member behind it.
+    pub fn node(&self) -> &NodeHandle<Arc<Applied>> {
+        &self.node
+    }
+
+    /// The latest view of this member, however old.
+    pub fn latest(&self) -> Arc<View> {
+        self.views.latest()
+    }
+
+    /// The views of this member.
+    pub fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// Has a command applied and gives the index and the answer. Here the state is as new.
+    ///
+    /// # Errors
+    /// The refusal of the state machine, or why there is no answer.
+    pub async fn write(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+        let (index, reply) = match self.leads() {
+            true => self.write_here(request).await?,
+            false => self.forward(request).await?,
+        };
+        // What was written can be read on this member from here on.
+        self.node.wait_applied(index).await.map_err(|error| of_read(&error))?;
+        match reply {
+            Reply::Refused(refusal) => Err(of_refusal(&refusal)),
+            reply => Ok((index, reply)),
+        }
+    }
+
+    /// A view in which everything is that was true when this was called; with `stale_ok` the latest one here.
+    ///
+    /// # Errors
+    /// When no leader confirms it in time.
+    pub async fn read(&self, stale_ok: bool) -> Result<Arc<View>, ErrorDetail> {
+        if !stale_ok {
+            let index = self.node.read_index().await.map_err(|error| of_read(&error))?;
+            let mut views = self.views.clone();
+            let stopping = || detail(ErrorCode::NoLeader, "this server is stopping");
+            return views.at_least(index).await.ok_or_else(stopping);
+        }
+        Ok(self.latest())
+    }
+
+    /// Proposes a command in `term` and waits until it is applied.
+    ///
+    /// # Errors
+    /// When this member does not lead in that term, or the log takes nothing now.
+    pub async fn propose(
+        &self,
+        term: u64,
+        request: Request,
+    ) -> Result<(EntryId, Arc<Applied>), ProposeError> {
+        let envelope = request.into_envelope(&self.latest().state, term, wall_clock());
+        self.node.propose(term, envelope::encode(&envelope).into()).await
+    }
+
+    /// True when this member leads and has applied the first entry of its term.
+    pub fn leads(&self) -> bool {
+        self.node.status().borrow().leader_ready_term.is_some()
+    }
+
+    async fn write_here(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+        let term = self.node.status().borrow().leader_ready_term;
+        let Some(term) = term else {
+            return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
+        };
+        let (entry, applied) = self.propose(term, request).await.map_err(|error| of_propose(&error))?;
+        Ok((entry.index, applied.reply.clone()))
+    }
+
+    async fn forward(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+        let envelope = Envelope {
+            format: FORMAT,
+            feature_level: 0,
+            cluster_epoch: 0,
+            term: 0,
+            time: Timestamp(0),
+            request: request.key,
+            actor: request.actor,
+            origin: request.origin,
+            command: request.command,
+        };
+        let errand = Errand::Command(envelope::encode(&envelope).into());
+        let unreadable = || detail(ErrorCode::UnknownOutcome, "the leader's answer cannot be read");
+        match self.run_errand(errand).await? {
+            Answer::Applied(applied) => {
+                Ok((applied.index, reply::decode(&applied.reply).map_err(|_| unreadable())?))
+            }
+            Answer::Address(_) => Err(unreadable()),
+        }
+    }
+
+    /// Where clients and agents reach the leader; empty when that is not known.
+    pub async fn leader_address(&self) -> String {
+        match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
+            Ok(Answer::Address(address)) => address,
+            Ok(Answer::Applied(_)) | Err(_) => String::new(),
+        }
+    }
+
+    /// Says that only the leader can do this, and where it is.
+    pub async fn not_leader(&self) -> ErrorDetail {
+        let leader_address = self.leader_address().await;
+        ErrorDetail { leader_address, ..detail(ErrorCode::NotLeader, "this member does not lead") }
+    }
+
+    async fn run_errand(&self, errand: Errand) -> Result<Answer, ErrorDetail> {
+        let request = peer::Errand { errand: Some(errand) }.encode_to_vec();
+        let answer = self.node.forward(request.into()).await.map_err(|error| of_transport(&error))?;
+        let answer = peer::ErrandReply::decode(answer).ok().and_then(|reply| reply.answer);
+        answer.ok_or_else(|| detail(ErrorCode::UnknownOutcome, "the leader's answer cannot be read"))
+    }
+}
+
+/// Takes what other members forward to this one. The member is started with it, and it is told of the log after.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    /// Where clients and agents reach this member.
+    address: String,
+    log: Arc<OnceCell<Log>>,
+}
+
+impl Forwarded {
+    /// Takes requests for the member that clients and agents reach at `address`.
+    pub fn new(address: String) -> Forwarded {
+        Forwarded { address, log: Arc::default() }
+    }
+
+    /// From now on requests are answered.
+    pub fn open(&self, log: Log) {
+        // A second log would be a second member in one process; the first one stays.
+        let _ = self.log.set(log);
+    }
+
+    async fn command(&self, bytes: &[u8]) -> Result<Answer, ErrorDetail> {
+        let starting = || detail(ErrorCode::NoLeader, "this server is starting");
+        let log = self.log.get().ok_or_else(starting)?;
+        let envelope = envelope::decode(bytes).map_err(|error| status::of_invalid(&error))?;
+        let request = Request {
+            key: envelope.request,
+            actor: envelope.actor,
+            origin: envelope.origin,
+            command: envelope.command,
+        };
+        let (index, answer) = log.write_here(request).await?;
+        Ok(Answer::Applied(peer::ErrandApplied { index, reply: reply::encode(&answer).into() }))
+    }
+}
+
+#[async_trait]
+impl ForwardHandler for Forwarded {
+    async fn forward(&self, request: Bytes) -> Result<Bytes, tonic::Status> {
+        let errand = peer::Errand::decode(request)
+            .map_err(|error| tonic::Status::invalid_argument(error.to_string()))?;
+        let answer = match errand.errand {
+            Some(Errand::Command(bytes)) => self.command(&bytes).await.map_err(|error| to_status(&error))?,
+            Some(Errand::AskAddress(_)) => Answer::Address(self.address.clone()),
+            None => return Err(tonic::Status::invalid_argument("an errand of another kind")),
+        };
+        Ok(peer::ErrandReply { answer: Some(answer) }.encode_to_vec().into())
+    }
+}
+
+/// The wall clock.
+pub fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn of_propose(error: &ProposeError) -> ErrorDetail {
+    match error {
+        ProposeError::NotLeader { .. } => detail(ErrorCode::NotLeader, error.to_string()),
+        ProposeError::Busy { retry_after_ms } => ErrorDetail {
+            retry_after_ms: Some(*retry_after_ms),
+            ..detail(ErrorCode::Overloaded, error.to_string())
+        },
+        ProposeError::TooLarge { .. } => detail(ErrorCode::Invalid, error.to_string()),
+        ProposeError::Unknown | ProposeError::Stopped => detail(ErrorCode::UnknownOutcome, error.to_string()),
+    }
+}
+
+fn of_read(error: &ReadError) -> ErrorDetail {
+    match error {
+        ReadError::NotLeader { leader: Some(_) } => detail(ErrorCode::NotLeader, "the leader did not answer"),
+        ReadError::NotLeader { leader: None } => detail(ErrorCode::NoLeader, "no leader is known here"),
+        ReadError::Timeout | ReadError::Stopped => detail(ErrorCode::NoLeader, error.to_string()),
+        ReadError::Busy { retry_after_ms } => ErrorDetail {
+            retry_after_ms: Some(*retry_after_ms),
+            ..detail(ErrorCode::Overloaded, error.to_string())
+        },
+    }
+}
+
+fn of_transport(error: &transport::Error) -> ErrorDetail {
+    match error {
+        transport::Error::NoLeader | transport::Error::UnknownMember(_) => {
+            detail(ErrorCode::NoLeader, "no leader is known here; nothing was applied")
+        }
+        transport::Error::Failed { status, .. } => status::from_status(status).unwrap_or_else(|| {
+            // The connection may have been cut after the leader took it.
+            detail(ErrorCode::UnknownOutcome, "the leader did not answer")
+        }),
+    }
+}

@@ -1,0 +1,256 @@
+use std::panic::AssertUnwindSafe;
+
+use raft::eraftpb::{Entry, Message, MessageType};
+
+use super::is_coherent;
+use crate::raft::driver::{Answer, ChangeError, ChangeRequest, Input, ProposeError, ReadError};
+use crate::raft::membership::Standing;
+use crate::raft::testing::cluster::{Cluster, Weather};
+
+const CALM: Weather = Weather { loss: 0, crash: 0, cut: 0, lies_about_sync: false };
+const STORM: Weather = Weather { loss: 20, crash: 3, cut: 2, lies_about_sync: false };
+
+#[test]
+fn three_members_elect_one_leader_and_agree() {
+    let mut cluster = Cluster::new(1, 3);
+    cluster.run(3_000, &CALM, true);
+    assert!(cluster.leader().is_some());
+    cluster.heal_and_check();
+}
+
+#[test]
+fn a_single_member_leads_itself() {
+    let mut cluster = Cluster::new(1, 1);
+    cluster.run(3_000, &CALM, true);
+    cluster.crash(1, 100);
+    cluster.heal_and_check();
+}
+
+#[test]
+fn what_was_acknowledged_survives_crashes_loss_and_partitions() {
+    for seed in 0..12 {
+        let mut cluster = Cluster::new(seed, if seed % 3 == 0 { 5 } else { 3 });
+        cluster.run(40_000, &STORM, true);
+        cluster.heal_and_check();
+    }
+}
+
+/// Seeds that once found something.
+#[test]
+fn old_mistakes_stay_found() {
+    // A late rejection made raft-rs put old entries into a newer append, and the follower confirm too much.
+    let mut cluster = Cluster::new(2012, 3);
+    cluster.run(60_000, &STORM, true);
+    cluster.heal_and_check();
+}
+
+#[test]
+fn an_append_that_contradicts_itself_is_not_taken() {
+    let mut message = Message::default();
+    message.set_msg_type(MessageType::MsgAppend);
+    message.index = 781;
+    assert!(is_coherent(&message));
+    message
+        .set_entries((746..=781).map(|index| Entry { index, ..Entry::default() }).collect::<Vec<_>>().into());
+    assert!(!is_coherent(&message));
+    message.index = 745;
+    assert!(is_coherent(&message));
+}
+
+#[test]
+fn a_run_is_repeated_exactly_by_its_seed() {
+    let run = |seed| {
+        let mut cluster = Cluster::new(seed, 3);
+        cluster.run(20_000, &STORM, true);
+        (cluster.acked, cluster.machines[&1].log.bytes())
+    };
+    assert!(run(5) == run(5));
+}
+
+#[test]
+fn a_disk_that_lies_about_sync_is_found_out() {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = (100..130).any(|seed| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut cluster = Cluster::new(seed, 3);
+            cluster.run(30_000, &Weather { crash: 10, lies_about_sync: true, ..STORM }, true);
+            cluster.heal_and_check();
+        }))
+        .is_err()
+    });
+    std::panic::set_hook(quiet);
+    assert!(found);
+}
+
+#[test]
+fn a_member_that_missed_too_much_gets_a_snapshot() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.run(2_000, &CALM, true);
+    cluster.crash(3, 60_000);
+    cluster.run(30_000, &CALM, true);
+    cluster.heal_and_check();
+}
+
+#[test]
+fn a_new_member_follows_and_then_votes() {
+    let mut cluster = Cluster::new(4, 3);
+    cluster.run(20_000, &CALM, true);
+    cluster.change(ChangeRequest::Add { address: "member-4:1".into() });
+    cluster.run(200, &CALM, true);
+    let id = match cluster.changes.pop() {
+        Some(Answer::Change { result: Ok(done), .. }) => done.id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(id, 4);
+    cluster.join(4);
+    cluster.run(5_000, &CALM, true);
+    let (leader, _) = cluster.leader().unwrap();
+    let membership = cluster.member(leader).status().membership.clone();
+    assert_eq!(membership.get(4).unwrap().standing, Standing::Voter);
+    cluster.heal_and_check();
+    assert!(cluster.member(4).applied().index > 0);
+}
+
+#[test]
+fn members_come_and_go_under_faults() {
+    for seed in 40..46 {
+        let mut cluster = Cluster::new(seed, 3);
+        cluster.run(5_000, &CALM, true);
+        cluster.change(ChangeRequest::Add { address: "member-4:1".into() });
+        cluster.run(1_000, &CALM, true);
+        cluster.join(4);
+        cluster.run(30_000, &STORM, true);
+        cluster.run(10_000, &CALM, true);
+        let (leader, _) = cluster.leader().unwrap();
+        let gone = if leader == 1 { 2 } else { 1 };
+        cluster.changes.clear();
+        cluster.change(ChangeRequest::Remove { id: gone });
+        cluster.run(1_000, &CALM, true);
+        assert!(matches!(cluster.changes.pop(), Some(Answer::Change { result: Ok(_), .. })));
+        cluster.run(20_000, &STORM, true);
+        cluster.heal_and_check();
+    }
+}
+
+#[test]
+fn a_removal_that_leaves_no_live_majority_is_refused() {
+    let mut cluster = Cluster::new(9, 3);
+    cluster.run(3_000, &CALM, true);
+    let (leader, _) = cluster.leader().unwrap();
+    let others: Vec<_> = (1..=3).filter(|id| *id != leader).collect();
+    cluster.crash(others[0], 60_000);
+    cluster.run(2_000, &CALM, true);
+    cluster.change(ChangeRequest::Remove { id: others[1] });
+    cluster.run(500, &CALM, true);
+    assert!(matches!(
+        cluster.changes.pop(),
+        Some(Answer::Change { result: Err(ChangeError::NoLiveQuorum { .. }), .. })
+    ));
+    cluster.change(ChangeRequest::Remove { id: leader });
+    cluster.run(500, &CALM, true);
+    assert!(matches!(
+        cluster.changes.pop(),
+        Some(Answer::Change { result: Err(ChangeError::Leads { .. }), .. })
+    ));
+    cluster.change(ChangeRequest::Remove { id: others[0] });
+    cluster.run(500, &CALM, true);
+    assert!(matches!(cluster.changes.pop(), Some(Answer::Change { result: Ok(_), .. })));
+}
+
+#[test]
+fn leadership_moves_on_request() {
+    let mut cluster = Cluster::new(10, 3);
+    cluster.run(3_000, &CALM, true);
+    let (before, _) = cluster.leader().unwrap();
+    cluster.member(before).step(Input::Transfer { request: 1, to: None });
+    cluster.run(1_000, &CALM, true);
+    let to = match cluster.changes.pop() {
+        Some(Answer::Transfer { result: Ok(to), .. }) => to,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cluster.leader().unwrap().0, to);
+    cluster.heal_and_check();
+}
+
+#[test]
+fn a_proposal_is_refused_before_it_is_queued() {
+    let mut cluster = Cluster::new(11, 3);
+    cluster.run(3_000, &CALM, false);
+    let (leader, term) = cluster.leader().unwrap();
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let refused = |cluster: &mut Cluster, at, term, bytes: usize| {
+        let member = cluster.member(at);
+        member.step(Input::Propose { request: 1, term, data: vec![1; bytes].into() });
+        member.turn().unwrap();
+        match member.take_answers().pop() {
+            Some(Answer::Proposal { result: Err(error), .. }) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(&mut cluster, follower, term, 1), ProposeError::NotLeader { leader: Some(leader) });
+    assert_eq!(refused(&mut cluster, leader, term - 1, 1), ProposeError::NotLeader { leader: Some(leader) });
+    let max = 1 << 20;
+    assert_eq!(refused(&mut cluster, leader, term, max + 1), ProposeError::TooLarge { bytes: max + 1, max });
+    for request in 0..64 {
+        cluster.member(leader).step(Input::Propose { request, term, data: vec![1; max].into() });
+    }
+    assert_eq!(refused(&mut cluster, leader, term, 1), ProposeError::Busy { retry_after_ms: 100 });
+}
+
+#[test]
+fn reads_that_wait_share_a_round_and_see_what_was_acknowledged() {
+    let mut cluster = Cluster::new(12, 3);
+    cluster.run(3_000, &CALM, true);
+    let (leader, _) = cluster.leader().unwrap();
+    let last = cluster.acked.last().unwrap().0.index;
+    for request in 0..100 {
+        cluster.member(leader).step(Input::Read { request });
+    }
+    cluster.run(200, &CALM, false);
+    assert_eq!(cluster.reads.len(), 100);
+    for read in &cluster.reads {
+        assert!(matches!(read, Answer::Read { result: Ok(index), .. } if *index >= last), "{read:?}");
+    }
+}
+
+#[test]
+fn a_leader_without_followers_confirms_no_read() {
+    let mut cluster = Cluster::new(13, 3);
+    cluster.run(3_000, &CALM, true);
+    let (leader, _) = cluster.leader().unwrap();
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.crash(id, 60_000);
+    }
+    cluster.member(leader).step(Input::Read { request: 1 });
+    cluster.run(3_000, &CALM, false);
+    assert!(matches!(
+        cluster.reads.pop(),
+        Some(Answer::Read { result: Err(ReadError::Timeout | ReadError::NotLeader { .. }), .. })
+    ));
+}
+
+/// For a night, with the seeds from `BERTH_SEED` on.
+#[test]
+#[ignore = "takes as long as one likes"]
+fn many_seeds() {
+    let number = |name, default| std::env::var(name).map_or(default, |text| text.parse::<u64>().unwrap());
+    let first = number("BERTH_SEED", 1_000);
+    let mut acked = 0;
+    for seed in first..first + number("BERTH_SEEDS", 100) {
+        println!("seed {seed}");
+        let mut cluster = Cluster::new(seed, if seed % 3 == 0 { 5 } else { 3 });
+        cluster.run(30_000, &STORM, true);
+        cluster.run(3_000, &CALM, true);
+        let newcomer = cluster.machines.len() as u64 + 1;
+        cluster.change(ChangeRequest::Add { address: format!("member-{newcomer}:1") });
+        cluster.run(1_000, &CALM, true);
+        if matches!(cluster.changes.pop(), Some(Answer::Change { result: Ok(_), .. })) {
+            cluster.join(newcomer);
+        }
+        cluster.run(30_000, &STORM, true);
+        cluster.heal_and_check();
+        acked += cluster.acked.len();
+    }
+    println!("{acked} acknowledged entries");
+}

@@ -1,0 +1,106 @@
+//! Fetching a snapshot from a peer, chunk by chunk, across crashes.
+
+use redb::{Durability, ReadableDatabase, ReadableTable};
+
+use super::{CHUNKS, Error, Manifest, PARTIAL, SnapshotStore, StoredChunk};
+
+impl SnapshotStore {
+    /// Gets ready to receive the snapshot and says which chunk is needed next; `None` if all are there. What
+    /// was received of exactly this snapshot before is kept, everything else under way is dropped.
+    pub fn receive(&self, manifest: &Manifest) -> Result<Option<u32>, Error> {
+        const DOING: &str = "starting to fetch a snapshot";
+        let index = manifest.header.entry.index;
+        let encoded = manifest.encode();
+        self.transaction(DOING, Durability::Immediate, |transaction| {
+            let mut partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
+            let resumed = partial
+                .get(index)
+                .map_err(|error| Error::new(DOING, error))?
+                .is_some_and(|known| known.value() == encoded);
+            let mut dropped = Vec::new();
+            partial
+                .retain(|other, _| {
+                    let keep = other == index && resumed;
+                    if !keep {
+                        dropped.push(other);
+                    }
+                    keep
+                })
+                .map_err(|error| Error::new(DOING, error))?;
+            if !resumed {
+                dropped.push(index);
+                partial.insert(index, encoded.as_slice()).map_err(|error| Error::new(DOING, error))?;
+            }
+            let mut chunks = transaction.open_table(CHUNKS).map_err(|error| Error::new(DOING, error))?;
+            for other in dropped {
+                chunks
+                    .retain_in((other, 0)..=(other, u32::MAX), |_, _| false)
+                    .map_err(|error| Error::new(DOING, error))?;
+            }
+            Ok(())
+        })?;
+        self.next_missing(manifest)
+    }
+
+    /// Takes a chunk from the peer and says which is needed next; `None` if all are there.
+    pub fn receive_chunk(
+        &self,
+        manifest: &Manifest,
+        number: u32,
+        chunk: &StoredChunk,
+    ) -> Result<Option<u32>, Error> {
+        const DOING: &str = "fetching a snapshot";
+        let index = manifest.header.entry.index;
+        if number >= manifest.chunks || !chunk.is_sound() {
+            return Err(Error::BadChunk { number });
+        }
+        let under_way = {
+            let transaction = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
+            let partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
+            let known = partial.get(index).map_err(|error| Error::new(DOING, error))?;
+            known.is_some_and(|known| known.value() == manifest.encode())
+        };
+        if !under_way {
+            return Err(Error::Absent { index });
+        }
+        self.put(index, number, chunk)?;
+        self.next_missing(manifest)
+    }
+
+    /// All chunks are there: checks them together and makes the snapshot whole.
+    pub fn finish_receiving(&self, manifest: &Manifest) -> Result<(), Error> {
+        let index = manifest.header.entry.index;
+        let mut hasher = blake3::Hasher::new();
+        for number in 0..manifest.chunks {
+            let stored = self.stored(index, number)?.ok_or(Error::Absent { index })?;
+            hasher.update(&stored.bytes);
+        }
+        if hasher.finalize().as_bytes() != &manifest.blake3 {
+            self.transaction("dropping a bad snapshot", Durability::Immediate, |transaction| {
+                let mut partial = transaction
+                    .open_table(PARTIAL)
+                    .map_err(|error| Error::new("dropping a bad snapshot", error))?;
+                partial.remove(index).map_err(|error| Error::new("dropping a bad snapshot", error))?;
+                Ok(())
+            })?;
+            return Err(Error::BadChunk { number: manifest.chunks });
+        }
+        self.mark_whole(manifest)
+    }
+
+    fn next_missing(&self, manifest: &Manifest) -> Result<Option<u32>, Error> {
+        const DOING: &str = "looking for missing chunks";
+        let index = manifest.header.entry.index;
+        let transaction = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
+        let table = transaction.open_table(CHUNKS).map_err(|error| Error::new(DOING, error))?;
+        // Chunks arrive in order, so the first gap is after the last one.
+        let last = table
+            .range((index, 0)..=(index, u32::MAX))
+            .map_err(|error| Error::new(DOING, error))?
+            .next_back()
+            .transpose()
+            .map_err(|error| Error::new(DOING, error))?;
+        let next = last.map_or(0, |(key, _)| key.value().1 + 1);
+        Ok((next < manifest.chunks).then_some(next))
+    }
+}

@@ -1,0 +1,296 @@
+//! A server, from its data directory to its last task. Reads as start order, then stop order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use berth_core::id::ClusterId;
+use berth_daemon::datadir::{self, DataDir};
+use berth_daemon::listen;
+use berth_daemon::metrics::{Health, Registry, Status};
+use berth_daemon::tasks::{OnFailure, Tasks};
+use berth_proto::agent::agents_server::AgentsServer;
+use berth_proto::v1::jobs_server::JobsServer;
+use berth_proto::v1::logs_server::LogsServer;
+use berth_proto::v1::nodes_server::NodesServer;
+use berth_proto::v1::operator_server::OperatorServer;
+use berth_proto::v1::runs_server::RunsServer;
+use berth_proto::v1::tenants_server::TenantsServer;
+use tokio::net::TcpListener;
+use tonic::transport::server::{Router, TcpIncoming};
+
+use crate::api::{
+    About, AgentsService, JobsService, LogsService, NodesService, OperatorService, RunsService,
+    TenantsService,
+};
+use crate::config::{self, Birth, Config};
+use crate::lead::{Connections, Lead};
+use crate::log::{Forwarded, Log};
+use crate::log_hub::LogHub;
+use crate::machine::Machine;
+use crate::measures::Measures;
+use crate::publish::Publisher;
+use crate::raft::identity::{Identity, cluster_id};
+use crate::raft::membership::{MemberId, Membership};
+use crate::raft::metrics::Metrics;
+use crate::raft::node::{self, Deps, Node, NodeHandle};
+use crate::raft::recovery;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is no use.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] datadir::Error),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    /// The member.
+    #[error(transparent)]
+    Node(#[from] node::StartError),
+    /// The operating system has no random numbers.
+    #[error("no random numbers from the operating system")]
+    Random(#[source] std::io::Error),
+    /// The start was stopped.
+    #[error("the start was stopped")]
+    Stopped,
+}
+
+/// Why a server ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The member cannot go on.
+    #[error("the server cannot go on")]
+    Member(#[source] node::Fatal),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    peer_address: SocketAddr,
+    log: Log,
+    node: Node,
+    tasks: Tasks,
+    // Held until the end: it locks the directory.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Starts a server; it runs until `tasks` is told to stop.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a member; nothing of it runs then.
+    pub async fn start(
+        config: Config,
+        tasks: &Tasks,
+        registry: &Registry,
+        health: &Health,
+    ) -> Result<Server, StartError> {
+        config.validate()?;
+        let tasks = tasks.group();
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let (listener, address) = listen::bind("clients and agents", config.listen, config.insecure).await?;
+        let (peers, peer_address) = listen::bind("members", config.peer_listen, config.insecure).await?;
+
+        let reached_at = config.advertise.clone().unwrap_or_else(|| address.to_string());
+        let forwarded = Forwarded::new(reached_at.clone());
+        let metrics = Arc::new(Metrics::default());
+        let (publisher, views) = Publisher::new();
+        let member = node_config(&config, peer_address, &tasks)?;
+        let deps = Deps {
+            initial: Machine::new(),
+            observer: publisher,
+            listener: peers,
+            forward: Arc::new(forwarded.clone()),
+            metrics: Arc::clone(&metrics),
+        };
+        // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
+        let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
+        let (node, handle) = started.map_err(|_| StartError::Stopped)??;
+        let log = Log::new(handle.clone(), views);
+        forwarded.open(log.clone());
+
+        let (lead, connections) =
+            Lead::new(config.leader, handle.identity().cluster, log.clone(), tasks.clone());
+        tasks.spawn("leader", OnFailure::StopProcess, lead.run());
+        Measures::register(registry, &log, metrics);
+        watch_health(&tasks, handle, health.clone());
+        let about = About { address: reached_at, started: Instant::now() };
+        serve(&tasks, listener, &log, connections, about, health);
+        tracing::info!(%address, peer.address = %peer_address, "the server is up");
+        Ok(Server { address, peer_address, log, node, tasks, _data_dir: data_dir })
+    }
+
+    /// Where clients and agents reach it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its peers reach it.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer_address
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Waits until the server has ended: because it was told to, or by itself, and then says why.
+    ///
+    /// # Errors
+    /// When it ended by itself.
+    pub async fn ended(self) -> Result<(), Ended> {
+        let Server { log, node, tasks, _data_dir, .. } = self;
+        let token = tasks.token();
+        let ended = node.ended();
+        token.cancelled().await;
+        // Clients and agents first: what they were not told they ask again elsewhere.
+        if let Err(late) = tasks.shutdown(config::STOP_DEADLINE).await {
+            tracing::warn!(%late, "some tasks did not end in time");
+        }
+        drop(log);
+        ended.await.map_err(Ended::Member)
+    }
+}
+
+fn node_config(config: &Config, peer_address: SocketAddr, tasks: &Tasks) -> Result<node::Config, StartError> {
+    let known = config.data_dir.join("raft-log.redb").exists();
+    let (birth, peers, address) = match &config.birth {
+        Birth::Alone { cluster } => {
+            let members = vec![(1, peer_address.to_string())];
+            let name = format!("{cluster}/{:032x}", random()?);
+            (bootstrap(&name, 1, &members)?, Vec::new(), peer_address.to_string())
+        }
+        Birth::Together { cluster, id, members } => {
+            (bootstrap(cluster, *id, members)?, Vec::new(), address_of(*id, members, peer_address))
+        }
+        Birth::Join { id, cluster, members } => {
+            (join(*cluster, *id)?, members.clone(), address_of(*id, members, peer_address))
+        }
+    };
+    Ok(node::Config {
+        directory: config.data_dir.clone(),
+        birth: if known { recovery::Birth::Existing } else { birth },
+        address,
+        peers,
+        settings: config.raft.clone(),
+        seed: u64::from_be_bytes(random()?.to_be_bytes()[..8].try_into().expect("8 of 16 bytes")),
+        runtime: tokio::runtime::Handle::current(),
+        shutdown: tasks.token(),
+    })
+}
+
+fn bootstrap(
+    name: &str,
+    id: MemberId,
+    members: &[(MemberId, String)],
+) -> Result<recovery::Birth, StartError> {
+    let membership = Membership::first(members.iter().cloned());
+    let all: Vec<_> = membership.members().cloned().collect();
+    let identity = identity(cluster_id(name, &all), id)?;
+    Ok(recovery::Birth::Bootstrap { identity, membership })
+}
+
+fn join(cluster: ClusterId, id: MemberId) -> Result<recovery::Birth, StartError> {
+    Ok(recovery::Birth::Join { identity: identity(cluster, id)? })
+}
+
+fn identity(cluster: ClusterId, id: MemberId) -> Result<Identity, StartError> {
+    let drawn = random()?.to_be_bytes();
+    let incarnation = u64::from_be_bytes(drawn[..8].try_into().expect("8 of 16 bytes"));
+    Ok(node::new_identity(cluster, id, incarnation))
+}
+
+fn address_of(id: MemberId, members: &[(MemberId, String)], own: SocketAddr) -> String {
+    members
+        .iter()
+        .find(|(listed, _)| *listed == id)
+        .map_or_else(|| own.to_string(), |(_, address)| address.clone())
+}
+
+fn random() -> Result<u128, StartError> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    let drawn =
+        std::fs::File::open(Path::new("/dev/urandom")).and_then(|mut file| file.read_exact(&mut bytes));
+    drawn.map_err(StartError::Random)?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+/// The server is ready while it knows a leader.
+fn watch_health(tasks: &Tasks, handle: NodeHandle<Arc<berth_core::reply::Applied>>, health: Health) {
+    let stop = tasks.token();
+    tasks.spawn("health", OnFailure::Log, async move {
+        let mut status = handle.status();
+        loop {
+            let leader = status.borrow_and_update().leader;
+            health.report(
+                "raft",
+                match leader {
+                    Some(_) => Status::Ready,
+                    None => Status::NotReady("no leader is known".to_owned()),
+                },
+            );
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = status.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+fn serve(
+    tasks: &Tasks,
+    listener: TcpListener,
+    log: &Log,
+    connections: Connections,
+    about: About,
+    health: &Health,
+) {
+    let router = routes(tasks, log, connections, about, health);
+    let stop = tasks.child_token();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tasks.spawn("api", OnFailure::StopProcess, async move {
+        // An orderly stop would wait for watches that never end; they are cut, and go on elsewhere.
+        tokio::select! {
+            served = router.serve_with_incoming(incoming) => served,
+            () = stop.cancelled() => Ok(()),
+        }
+    });
+}
+
+fn routes(tasks: &Tasks, log: &Log, connections: Connections, about: About, health: &Health) -> Router {
+    let hub = LogHub::default();
+    let agents = AgentsService::new(log.clone(), connections, hub.clone(), tasks.clone());
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let stop = tasks.token();
+    let health = health.clone();
+    tasks.spawn("grpc-health", OnFailure::Log, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = health.ready() => reporter.set_service_status("", tonic_health::ServingStatus::Serving).await,
+        }
+    });
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
+        .build_v1()
+        .expect("the descriptors are those that the services were made of");
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(JobsServer::new(JobsService::new(log.clone())))
+        .add_service(RunsServer::new(RunsService::new(log.clone())))
+        .add_service(TenantsServer::new(TenantsService::new(log.clone())))
+        .add_service(NodesServer::new(NodesService::new(log.clone())))
+        .add_service(LogsServer::new(LogsService::new(log.clone(), hub)))
+        .add_service(OperatorServer::new(OperatorService::new(log.clone(), about)))
+        .add_service(AgentsServer::new(agents))
+}

@@ -1,0 +1,233 @@
+//! A real server with its log on disk, spoken to over gRPC: a client submits, an agent played by the test takes the
+//! order and reports, and the run ends.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use berth_daemon::metrics::{Health, Registry};
+use berth_daemon::tasks::Tasks;
+use berth_proto::agent::agents_client::AgentsClient;
+use berth_proto::agent::{self, from_agent, order, to_agent};
+use berth_proto::convert::{facts, job_spec, status};
+use berth_proto::v1::jobs_client::JobsClient;
+use berth_proto::v1::runs_client::RunsClient;
+use berth_proto::v1::{self, watch_runs_reply};
+use berth_scheduler::config::{Birth, Config};
+use berth_scheduler::leader;
+use berth_scheduler::raft::config::Settings;
+use berth_scheduler::server::Server;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use berth_core::job_spec::{
+    Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec,
+};
+use berth_core::model::{ExecutorOffer, NodeFacts};
+use berth_core::time::Millis;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct House {
+    tasks: Tasks,
+    server: Server,
+    channel: Channel,
+    _dir: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let config = Config {
+        data_dir: dir.path().join("server"),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        peer_listen: "127.0.0.1:0".parse().unwrap(),
+        insecure: false,
+        birth: Birth::Alone { cluster: "test".into() },
+        leader: leader::Config::default(),
+        raft: Settings::default(),
+    };
+    let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
+    let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    House { tasks, server, channel, _dir: dir }
+}
+
+fn a_job(tasks: &[&str]) -> JobSpec {
+    let fake = FakeProgram { runs_for: Millis(1), fail_first: 0, exit_code: 0, output: String::new() };
+    let task = |name: &&str| TaskSpec {
+        name: (*name).to_owned(),
+        after: vec![],
+        count: Count::Single,
+        program: ProgramSpec::Fake(fake.clone()),
+        resources: [("cpu".to_owned(), 100)].into(),
+        memory_max: None,
+        env: vec![],
+        retry: Retry::default(),
+        timeout: None,
+        stop_grace: Millis(1000),
+        on_disconnect: OnDisconnect::Keep,
+    };
+    JobSpec {
+        kind: JobKind::Job,
+        tenant: "default".into(),
+        name: "j".into(),
+        priority: 50,
+        schedule: None,
+        tasks: tasks.iter().map(task).collect(),
+    }
+}
+
+/// An agent whose every word is the test's.
+struct Played {
+    say: mpsc::Sender<agent::FromAgent>,
+    hear: Streaming<agent::ToAgent>,
+}
+
+impl Played {
+    async fn connect(channel: &Channel, name: &str) -> Played {
+        let (say, said) = mpsc::channel(16);
+        let offer = ExecutorOffer { ready: true, detail: "played".into() };
+        let facts = NodeFacts {
+            capacity: [("cpu".to_owned(), 1000), ("memory".to_owned(), 1 << 30)].into(),
+            executors: [(ExecutorKind::Fake, offer)].into(),
+            run_dirs: "/tmp/runs".into(),
+            ..NodeFacts::default()
+        };
+        let hello = agent::Hello {
+            node: name.into(),
+            journal: vec![7; 16].into(),
+            incarnation: vec![8; 16].into(),
+            facts: Some(facts::to_proto(&facts)),
+            protocol: 1,
+            ..agent::Hello::default()
+        };
+        let message = Some(from_agent::Message::Hello(hello));
+        say.send(agent::FromAgent { message }).await.unwrap();
+        let mut client = AgentsClient::new(channel.clone());
+        let hear = client.session(ReceiverStream::new(said)).await.unwrap().into_inner();
+        Played { say, hear }
+    }
+
+    async fn next(&mut self) -> agent::ToAgent {
+        tokio::time::timeout(DEADLINE, self.hear.message()).await.unwrap().unwrap().unwrap()
+    }
+
+    /// Orders to start something until there are `count`, and the epoch under which they were given.
+    async fn orders(&mut self, count: usize) -> (Vec<agent::Order>, u64) {
+        let mut orders: Vec<agent::Order> = Vec::new();
+        loop {
+            let told = self.next().await;
+            let epoch = told.fence.map_or(0, |fence| fence.node_epoch);
+            if let Some(to_agent::Message::Refused(refused)) = &told.message {
+                panic!("{refused:?}");
+            }
+            if let Some(to_agent::Message::Desired(desired)) = told.message {
+                let start = |order: &agent::Order| matches!(order.intent, Some(order::Intent::Start(_)));
+                orders.extend(desired.set.into_iter().filter(start));
+            }
+            if orders.len() >= count {
+                return (orders, epoch);
+            }
+        }
+    }
+
+    async fn report_end(&self, sequence: u64, order: &agent::Order, epoch: u64) {
+        let ended = agent::Ended {
+            reason: Some(v1::EndReason {
+                kind: v1::end_reason::Kind::Succeeded.into(),
+                ..Default::default()
+            }),
+            started_ms: Some(1),
+            at_ms: 2,
+            output: Vec::new().into(),
+        };
+        let update = Some(agent::attempt_report::Update::Ended(ended));
+        let report = agent::AttemptReport { sequence, attempt: order.attempt, update };
+        let reports = agent::Reports { epoch, reports: vec![report] };
+        self.say
+            .send(agent::FromAgent { message: Some(from_agent::Message::Reports(reports)) })
+            .await
+            .unwrap();
+    }
+}
+
+async fn submit(house: &House, spec: &JobSpec, key: u8) -> v1::SubmitReply {
+    let request = v1::SubmitRequest {
+        tenant: spec.tenant.clone(),
+        job: spec.name.clone(),
+        spec: Some(job_spec::to_proto(spec)),
+        start: true,
+        key: vec![key; 16].into(),
+    };
+    let mut jobs = JobsClient::new(house.channel.clone());
+    jobs.submit(request).await.unwrap().into_inner()
+}
+
+async fn wait_for_leader(house: &House) {
+    let mut status = house.server.log().node().status();
+    let ready = status.wait_for(|status| status.leader_ready_term.is_some());
+    tokio::time::timeout(DEADLINE, ready).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_goes_from_submit_over_an_agent_to_its_end() {
+    let house = house().await;
+    wait_for_leader(&house).await;
+    let mut agent = Played::connect(&house.channel, "n1").await;
+    let submitted = submit(&house, &a_job(&["a", "b"]), 1).await;
+    assert_eq!(submitted.version, 1);
+    let again = submit(&house, &a_job(&["a", "b"]), 1).await;
+    assert_eq!((again.run, again.version), (submitted.run.clone(), 1), "the same key has the same answer");
+
+    let (orders, epoch) = agent.orders(2).await;
+    assert_ne!(orders[0].attempt, orders[1].attempt);
+    agent.report_end(1, &orders[0], epoch).await;
+    agent.report_end(2, &orders[1], epoch).await;
+
+    let mut runs = RunsClient::new(house.channel.clone());
+    let request = v1::WatchRunsRequest { run: submitted.run.clone(), ..Default::default() };
+    let mut watch = runs.watch(request).await.unwrap().into_inner();
+    let ended = |view: &v1::RunView| view.state() == v1::RunState::Ended;
+    let view = tokio::time::timeout(DEADLINE, async {
+        loop {
+            match watch.message().await.unwrap().unwrap().message {
+                Some(watch_runs_reply::Message::Snapshot(snapshot))
+                    if ended(snapshot.run.as_ref().unwrap()) =>
+                {
+                    return snapshot.run.unwrap();
+                }
+                Some(watch_runs_reply::Message::Event(event)) => {
+                    if let Some(v1::run_event::Now::RunView(view)) =
+                        event.now.filter(|_| event.run == submitted.run)
+                        && ended(&view)
+                    {
+                        return view;
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    let view = view.await.unwrap();
+    assert_eq!(view.tasks_succeeded, 2);
+    assert_eq!(view.reason.unwrap().kind(), v1::end_reason::Kind::Succeeded);
+
+    house.tasks.begin_shutdown();
+    tokio::time::timeout(DEADLINE, house.server.ended()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_exist_is_named_in_the_answer() {
+    let house = house().await;
+    wait_for_leader(&house).await;
+    let mut runs = RunsClient::new(house.channel.clone());
+    let request = v1::GetRunRequest { run: "0abc".into(), ..Default::default() };
+    let refused = runs.get(request).await.unwrap_err();
+    let detail = status::from_status(&refused).unwrap();
+    assert_eq!(detail.error(), v1::ErrorCode::UnknownRun);
+    assert!(detail.message.contains("0abc"), "{}", detail.message);
+}
