@@ -32,7 +32,8 @@ impl Cluster {
         let berth = binary()?;
         let ports = free_ports(6)?;
         let (clients, peers) = ports.split_at(3);
-        let members: Vec<String> = (1..).zip(peers).map(|(id, port)| format!("{id}=127.0.0.1:{port}")).collect();
+        let members: Vec<String> =
+            (1..).zip(peers).map(|(id, port)| format!("{id}=127.0.0.1:{port}")).collect();
         let endpoints = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let mut cluster = Cluster { processes: Vec::new(), endpoints };
         for (at, (client, peer)) in clients.iter().zip(peers).enumerate() {
@@ -40,7 +41,12 @@ impl Cluster {
             let mut command = Command::new(&berth);
             command
                 .args(["server", "--id", &(at + 1).to_string(), "--member", &members.join(",")])
-                .args(["--listen", &format!("127.0.0.1:{client}"), "--peer-listen", &format!("127.0.0.1:{peer}")])
+                .args([
+                    "--listen",
+                    &format!("127.0.0.1:{client}"),
+                    "--peer-listen",
+                    &format!("127.0.0.1:{peer}"),
+                ])
                 .args(["--metrics-listen", "127.0.0.1:0"])
                 .arg("--data-dir")
                 .arg(directory.join(&name));
@@ -148,6 +154,7 @@ fn binary() -> Result<PathBuf> {
 
 /// Ports that were free a moment ago. All are held until all are known, so that none is given out twice.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }

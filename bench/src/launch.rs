@@ -40,8 +40,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     let cluster = runtime.block_on(Cluster::start(directory.path()))?;
     let measured = runtime.block_on(async {
         let client = cluster.client()?;
-        let singles = tokio::time::timeout(DONE_MAX, singles(&client)).await.context("single jobs took too long")??;
-        let took = tokio::time::timeout(DONE_MAX, many(&client)).await.context("the jobs took too long")??;
+        let singles =
+            tokio::time::timeout(DONE_MAX, singles(&client)).await.context("single jobs took too long")??;
+        let took =
+            tokio::time::timeout(DONE_MAX, many(&client)).await.context("the jobs took too long")??;
         anyhow::Ok((singles, took))
     });
     let (singles, took) = match measured {
@@ -117,7 +119,8 @@ async fn singles(client: &Client) -> Result<Singles> {
                 _ => {}
             }
         }
-        let (created, started) = created.zip(started).context("a run ended without having been seen running")?;
+        let (created, started) =
+            created.zip(started).context("a run ended without having been seen running")?;
         running.push(Duration::from_millis(started.saturating_sub(created)));
     }
     Ok(Singles { running: Distribution::of(running), acknowledged: Distribution::of(acknowledged) })

@@ -51,7 +51,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     for (batch, _) in LEVELS {
         let commits = disk::redb_rate(directory.path(), batch, SPAN / 2)?;
         let entries = commits * batch as f64;
-        report.tell(&format!("batch of {batch}"), &format!("{} commits/s, {} entries/s", short(commits), short(entries)));
+        report.tell(
+            &format!("batch of {batch}"),
+            &format!("{} commits/s, {} entries/s", short(commits), short(entries)),
+        );
     }
 
     let mut trio = Trio::start(directory.path())?;
@@ -70,7 +73,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         let name = format!("from the {}, {in_flight} in flight", from.word());
         let figure = format!("{}/s p50 {:.2} ms", short(measured.rate), measured.p50_ms);
         report.aim(&name, &figure, measured.rate / disk, aim);
-        let more = format!("p99 {:.2} ms, {} syncs for {} entries", measured.p99_ms, measured.syncs, measured.entries);
+        let more = format!(
+            "p99 {:.2} ms, {} syncs for {} entries",
+            measured.p99_ms, measured.syncs, measured.entries
+        );
         report.tell("", &more);
     }
     Ok(report.end())

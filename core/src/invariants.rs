@@ -191,7 +191,7 @@ fn usage_grows_only_within_limits(before: &State, after: &State) -> Check {
         is.iter().filter(|&(resource, amount)| amount > was.get(resource)).collect()
     };
     for (handle, tenant) in after.tables.tenants.iter() {
-        for (resource, amount) in grown(&before.index.used_by(*handle), &after.index.used_by(*handle)) {
+        for (resource, amount) in grown(before.index.used_by(*handle), after.index.used_by(*handle)) {
             let limit = tenant.limit.get(after.resource_name(resource)).copied().unwrap_or(u64::MAX);
             holds("a tenant stays within its limit", amount <= limit, || {
                 format!("{} {amount} {limit}", tenant.name)
@@ -199,7 +199,7 @@ fn usage_grows_only_within_limits(before: &State, after: &State) -> Check {
         }
     }
     for (handle, node) in after.tables.nodes.iter() {
-        for (resource, amount) in grown(&before.index.used_on(handle), &after.index.used_on(handle)) {
+        for (resource, amount) in grown(before.index.used_on(handle), after.index.used_on(handle)) {
             let capacity = node.capacity.get(resource);
             holds("a node is not overcommitted", amount <= capacity, || {
                 format!("{} {amount} {capacity}", node.name)

@@ -106,7 +106,7 @@ pub fn resolve(state: &State, handle: AttemptHandle) -> Result<Order, Error> {
     let attempt = state.attempt(handle);
     let intent = match &attempt.state {
         AttemptState::Starting | AttemptState::Running => Intent::Start,
-        AttemptState::Stopping(reason) => Intent::Stop { reason: (**reason).clone() },
+        AttemptState::Stopping(reason) => Intent::Stop { reason: reason.clone() },
         AttemptState::Ended { .. } => return Err(Error::Over),
     };
     let mut scene = Scene::of(state, attempt);

@@ -38,6 +38,9 @@ pub fn display(name: &str, amount: u64) -> String {
 pub struct Resources(Vec<(ResourceHandle, u64)>);
 
 impl Resources {
+    /// Nothing.
+    pub const NONE: Resources = Resources(Vec::new());
+
     /// The amount of one resource; 0 when absent.
     pub fn get(&self, resource: ResourceHandle) -> u64 {
         match self.0.binary_search_by_key(&resource, |&(handle, _)| handle) {

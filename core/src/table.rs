@@ -1,6 +1,7 @@
 //! The tables of the state. Each is cheap to clone, so that readers and snapshots work on a view of their
 //! own, and each keeps the sum of its records' hashes, so that replicas can be compared at any index.
 
+mod handle_set;
 mod slab;
 
 use std::hash::Hash;
@@ -9,6 +10,8 @@ use imbl::OrdMap;
 
 use crate::hash::StateHash;
 use slab::Slab;
+
+pub use handle_set::HandleSet;
 
 /// A record that is stored by handle in a [`HotTable`].
 pub trait Handle: Copy + Ord + Hash + std::fmt::Debug + Into<u64> {

@@ -269,8 +269,17 @@ impl Leader {
 
     fn take_message(&mut self, connection: ConnectionId, message: agent::FromAgent, now: Now) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
+        if session.served().is_some_and(|(node, _)| self.duties.gives_up(node)) {
+            // An acknowledged heartbeat would tell the agent that its attempts may go on.
+            let stale = agent::refused::Code::StaleEpoch;
+            return self.perform(
+                connection,
+                Step::refuse(stale, "the node is being declared lost; say hello again"),
+            );
+        }
         let presence = |node: NodeHandle| Presence {
             held: self.serving.contains_key(&node) || self.duties.leases.holds(node, now.steady),
+            given_up: self.duties.gives_up(node),
             process: self.processes.get(&node).cloned(),
         };
         let step = session.on_message(message, &self.view, self.cluster, presence);

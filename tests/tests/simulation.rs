@@ -1,5 +1,7 @@
 //! The simulated cluster, on many seeds: see `berth_tests::sim`.
 
+#![allow(clippy::print_stdout, reason = "the counts are what the test is read for")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;

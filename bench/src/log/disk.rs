@@ -19,7 +19,8 @@ const BLOCKS: u64 = 4 * 1024;
 
 /// How many writes a second each of three writers makes durable while the others do the same.
 pub(super) fn rate_of_three(directory: &Path, span: Duration) -> Result<f64> {
-    let files: Vec<File> = (0..3).map(|number| prepared(&directory.join(format!("writer-{number}")))).collect::<Result<_>>()?;
+    let files: Vec<File> =
+        (0..3).map(|number| prepared(&directory.join(format!("writer-{number}")))).collect::<Result<_>>()?;
     let start = Barrier::new(files.len());
     let rates = std::thread::scope(|threads| {
         let writers: Vec<_> = files.iter().map(|file| threads.spawn(|| write(file, &start, span))).collect();

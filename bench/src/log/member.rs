@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -90,7 +90,9 @@ impl StateMachine for Tally {
     fn restore(chunks: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Self, RestoreError> {
         let chunk = chunks.next().unwrap_or_default();
         let (entries, mixed) = chunk.split_at_checked(8).ok_or_else(|| RestoreError("too short".into()))?;
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).map_err(|_| RestoreError("wrong length".into()));
+        let number = |bytes: &[u8]| {
+            bytes.try_into().map(u64::from_le_bytes).map_err(|_| RestoreError("wrong length".into()))
+        };
         Ok(Tally { entries: number(entries)?, mixed: number(mixed)? })
     }
 }

@@ -36,7 +36,8 @@ struct Process {
 impl Trio {
     pub(super) fn start(directory: &Path) -> Result<Trio> {
         // All are held until all are known, so that no port is given out twice.
-        let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        let held: Vec<TcpListener> =
+            (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
         let addresses: Vec<String> =
             held.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect::<Result<_>>()?;
         drop(held);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Change;
 use crate::command::{DrainOrder, Registration};
 use crate::event::Event;
@@ -24,7 +26,7 @@ impl Change<'_> {
                     node.reported = if node.journal == registration.journal { node.reported } else { 0 };
                     node.epoch = epoch;
                     node.journal = registration.journal;
-                    node.facts = registration.facts;
+                    node.facts = Arc::new(registration.facts);
                     node.capacity = capacity;
                     node.state = NodeState::Ready;
                 });
@@ -41,7 +43,7 @@ impl Change<'_> {
                     name: registration.name,
                     epoch,
                     journal: registration.journal,
-                    facts: registration.facts,
+                    facts: Arc::new(registration.facts),
                     capacity,
                     state: NodeState::Ready,
                     drain: None,

@@ -160,7 +160,7 @@ impl Change<'_> {
         let reason = match (failure, &run.state) {
             (None, _) => EndReason::Succeeded,
             (Some(_), RunState::Cancelling { by }) => EndReason::Cancelled(by.clone()),
-            (Some(failure), RunState::Active | RunState::Ended { .. }) => *failure,
+            (Some(failure), RunState::Active | RunState::Ended { .. }) => failure,
         };
         let at = self.now;
         self.state.tables.runs.update(handle, |run| run.state.become_(RunState::Ended { reason, at }));

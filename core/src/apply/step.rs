@@ -66,7 +66,7 @@ impl Change<'_> {
 
     /// Ends a step that never opened, and those that come after it.
     pub(super) fn fail_waiting_step(&mut self, handle: StepHandle, reason: EndReason) {
-        self.state.tables.steps.update(handle, |step| step.first_failure = Some(Box::new(reason)));
+        self.state.tables.steps.update(handle, |step| step.first_failure = Some(reason));
         self.end_step(handle, StepState::Failed);
         self.fail_dependents(handle);
         self.end_run_if_done(handle);
@@ -83,7 +83,7 @@ impl Change<'_> {
         }
         self.state.tables.steps.update(handle, |step| {
             step.failed += unopened;
-            step.first_failure.get_or_insert_with(|| Box::new(reason.clone()));
+            step.first_failure.get_or_insert_with(|| reason.clone());
         });
         self.state.index.requeue(&self.state.tables, handle);
         self.close_if_done(handle);
@@ -122,7 +122,7 @@ impl Change<'_> {
             for dependent in self.dependents_of(step) {
                 if self.state.step(dependent).state == StepState::Waiting {
                     self.state.tables.steps.update(dependent, |step| {
-                        step.first_failure = Some(Box::new(EndReason::UpstreamFailed));
+                        step.first_failure = Some(EndReason::UpstreamFailed);
                     });
                     self.end_step(dependent, StepState::Failed);
                     failed.push(dependent);

@@ -40,22 +40,27 @@ impl Change<'_> {
         let index = &mut self.state.index;
         let step = self.state.tables.tasks.get(handle).expect("a task that moves exists").step;
         let before = self.state.tables.tasks.update(handle, |task| task.state.become_(next.clone()));
-        self.state.tables.steps.update(step, |step| {
+        let (waited, waits) = self.state.tables.steps.update(step, |step| {
+            let waited = step.ready() > 0;
             leave(step, &before);
             enter(step, &next);
+            (waited, step.ready() > 0)
         });
         match &next {
-            TaskState::Ready => drop(index.ready_tasks.insert(handle)),
-            TaskState::Live | TaskState::Backoff { .. } => drop(index.ready_tasks.remove(&handle)),
+            TaskState::Ready => index.ready_tasks.insert(handle),
+            TaskState::Live | TaskState::Backoff { .. } => index.ready_tasks.remove(handle),
             TaskState::Ended(_) => {
-                index.ready_tasks.remove(&handle);
-                index.open_tasks.remove(&handle);
+                index.ready_tasks.remove(handle);
+                index.open_tasks.remove(handle);
             }
         }
         if let TaskState::Backoff { until } = before {
             self.disarm(until, Timer::Retry(handle));
         }
-        self.state.index.requeue(&self.state.tables, step);
+        // While others of it wait too, its place in the queue stays as it is.
+        if waited != waits {
+            self.state.index.requeue(&self.state.tables, step);
+        }
         match next {
             TaskState::Ready => self.emit(Event::TaskReady(handle)),
             TaskState::Live => {}
@@ -72,7 +77,7 @@ impl Change<'_> {
 
     /// Ends a task that has no live attempt.
     pub(super) fn end_task(&mut self, handle: TaskHandle, reason: EndReason) {
-        self.move_task(handle, TaskState::Ended(Box::new(reason)));
+        self.move_task(handle, TaskState::Ended(reason));
     }
 
     /// Lets a task be placed again.
@@ -96,7 +101,7 @@ impl Change<'_> {
     /// Asks an attempt's node to stop it.
     pub(super) fn stop_attempt(&mut self, handle: AttemptHandle, reason: EndReason) {
         let node = self.state.tables.attempts.update(handle, |attempt| {
-            attempt.state.become_(AttemptState::Stopping(Box::new(reason)));
+            attempt.state.become_(AttemptState::Stopping(reason));
             attempt.node
         });
         self.emit(Event::AttemptStopping { attempt: handle, node });
@@ -130,7 +135,7 @@ impl Change<'_> {
         let reason = self.true_reason(&attempt.state, reason, attempt.task, output);
         let tenant = tenant_of(&self.state.tables, attempt.task);
         self.state.index.release(&self.state.tables, handle, &attempt, tenant);
-        let ended = AttemptState::Ended { reason: Box::new(reason.clone()), at };
+        let ended = AttemptState::Ended { reason: reason.clone(), at };
         self.state.tables.attempts.update(handle, |attempt| {
             attempt.started = attempt.started.or(started);
             attempt.state.become_(ended);
@@ -154,7 +159,7 @@ impl Change<'_> {
             (AttemptState::Stopping(cause), reason)
                 if !reason.is_success() && reason != EndReason::NodeLost =>
             {
-                (**cause).clone()
+                cause.clone()
             }
             (_, EndReason::Succeeded) if !output.is_empty() => match self.keep_output(task, output) {
                 true => EndReason::Succeeded,
@@ -170,18 +175,18 @@ impl Change<'_> {
         let run = self.state.run(step.run);
         let blameless = matches!(reason, EndReason::NodeLost | EndReason::Preempted);
         if reason.is_success() || run.state != RunState::Active || matches!(reason, EndReason::Cancelled(_)) {
-            return TaskState::Ended(Box::new(reason));
+            return TaskState::Ended(reason);
         }
         if blameless {
             let times = task.blameless + 1;
             self.state.tables.tasks.update(handle, |task| task.blameless = times);
-            return if times > BLAMELESS_MAX { TaskState::Ended(Box::new(reason)) } else { TaskState::Ready };
+            return if times > BLAMELESS_MAX { TaskState::Ended(reason) } else { TaskState::Ready };
         }
         let counted = task.attempts - task.blameless;
         let retry = &self.state.task_spec(step).retry;
         match counted < retry.max_attempts {
             true => TaskState::Backoff { until: self.now + retry.backoff(counted) },
-            false => TaskState::Ended(Box::new(reason)),
+            false => TaskState::Ended(reason),
         }
     }
 

@@ -31,9 +31,9 @@ pub enum AttemptState {
     /// Its program runs.
     Running,
     /// Its node was told to stop it, for this reason.
-    Stopping(Box<EndReason>),
+    Stopping(EndReason),
     /// It is over.
-    Ended { reason: Box<EndReason>, at: Timestamp },
+    Ended { reason: EndReason, at: Timestamp },
 }
 
 impl Attempt {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::id::{JournalId, NodeEpoch};
 use crate::job_spec::ExecutorKind;
@@ -15,7 +16,7 @@ pub struct Node {
     /// Identifies the agent's data directory.
     pub journal: JournalId,
     /// What the agent said about the machine.
-    pub facts: NodeFacts,
+    pub facts: Arc<NodeFacts>,
     /// What the machine offers to tasks.
     pub capacity: Resources,
     /// Whether its agent is there.

@@ -89,7 +89,7 @@ pub struct Step {
     /// How many indexes ended otherwise.
     pub failed: u32,
     /// Why the first of its indexes that did not succeed ended.
-    pub first_failure: Option<Box<EndReason>>,
+    pub first_failure: Option<EndReason>,
 }
 
 /// Where a step stands.

@@ -29,5 +29,5 @@ pub enum TaskState {
     /// It is tried again at that instant.
     Backoff { until: Timestamp },
     /// It is over.
-    Ended(Box<EndReason>),
+    Ended(EndReason),
 }

@@ -152,7 +152,7 @@ impl Planner {
         let limit = |resource| tenant.limit.get(state.resource_name(resource)).copied().unwrap_or(u64::MAX);
         Claim {
             weight: tenant.weight.max(1),
-            used: dense(&self.offered, &state.index().used_by(handle)),
+            used: dense(&self.offered, state.index().used_by(handle)),
             limit: self.offered.iter().map(|&resource| limit(resource)).collect(),
             grants: tenant.grants,
             rank,
@@ -248,7 +248,7 @@ impl Planner {
             NodeState::Ready => dense(&self.offered, &node.capacity),
             NodeState::Lost { .. } => vec![0; self.offered.len()],
         };
-        let used = dense(&self.offered, &state.index().used_on(handle));
+        let used = dense(&self.offered, state.index().used_on(handle));
         // A node may come back smaller than what still runs on it.
         let free = capacity.iter().zip(&used).map(|(all, used)| all.saturating_sub(*used)).collect();
         let executors = node.facts.executors.iter().filter(|(_, offer)| offer.ready);
@@ -272,7 +272,7 @@ impl Taken {
     fn next(&mut self, state: &State, step: &Step) -> TaskHandle {
         let end = step.task(step.opened);
         if self.ready < end
-            && let Some(&task) = state.index().ready_tasks.range(self.ready..end).next()
+            && let Some(task) = state.index().ready_tasks.range(self.ready..end).next()
         {
             self.ready = TaskHandle(task.0 + 1);
             return task;

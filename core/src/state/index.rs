@@ -9,7 +9,11 @@ use crate::job_spec::JobSpec;
 use crate::model::{Attempt, RequestClass, Run, RunState, Step, StepState, TaskState};
 use crate::resources::Resources;
 use crate::state::Tables;
+use crate::table::HandleSet;
 use crate::time::Timestamp;
+
+/// What those hold who have no entry.
+static NOTHING: Resources = Resources::NONE;
 
 /// What is derived from the tables so that nothing has to be searched for. Never replicated, hashed or stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,9 +45,9 @@ pub struct Index {
     /// Keyed requests by age.
     pub requests_by_age: OrdSet<(Timestamp, RequestId)>,
     /// Tasks with a record that are not over.
-    pub open_tasks: OrdSet<TaskHandle>,
+    pub open_tasks: HandleSet<TaskHandle>,
     /// Tasks with a record that wait for a place again.
-    pub ready_tasks: OrdSet<TaskHandle>,
+    pub ready_tasks: HandleSet<TaskHandle>,
     /// Open steps by the handle of their first task.
     pub open_steps: OrdMap<TaskHandle, StepHandle>,
     /// Live attempts by node.
@@ -169,7 +173,10 @@ impl Index {
         let step = tables.steps.get(handle).expect("a step that is requeued exists");
         let key = queue_key(tables, handle, step);
         if self.wants_places(tables, step) {
-            self.queue.insert(key);
+            // Most often it is there already, and inserting it again would copy a path.
+            if !self.queue.contains(&key) {
+                self.queue.insert(key);
+            }
         } else {
             self.queue.remove(&key);
         }
@@ -182,12 +189,12 @@ impl Index {
 
     /// The tasks of a step that have a record and are not over, by index.
     pub fn open_tasks_of(&self, step: &Step) -> impl Iterator<Item = TaskHandle> + '_ {
-        self.open_tasks.range(step.task(0)..step.task(step.size)).copied()
+        self.open_tasks.range(step.task(0)..step.task(step.size))
     }
 
     /// The tasks of a step that wait for a place again, by index.
     pub fn ready_tasks_of(&self, step: &Step) -> impl Iterator<Item = TaskHandle> + '_ {
-        self.ready_tasks.range(step.task(0)..step.task(step.size)).copied()
+        self.ready_tasks.range(step.task(0)..step.task(step.size))
     }
 
     /// The live attempts of a node, in order.
@@ -215,13 +222,13 @@ impl Index {
     }
 
     /// What the live attempts of a tenant hold.
-    pub fn used_by(&self, tenant: TenantHandle) -> Resources {
-        self.used_by_tenant.get(&tenant).cloned().unwrap_or_default()
+    pub fn used_by(&self, tenant: TenantHandle) -> &Resources {
+        self.used_by_tenant.get(&tenant).unwrap_or(&NOTHING)
     }
 
     /// What the live attempts on a node hold.
-    pub fn used_on(&self, node: NodeHandle) -> Resources {
-        self.used_on_node.get(&node).cloned().unwrap_or_default()
+    pub fn used_on(&self, node: NodeHandle) -> &Resources {
+        self.used_on_node.get(&node).unwrap_or(&NOTHING)
     }
 
     fn wants_places(&self, tables: &Tables, step: &Step) -> bool {
@@ -231,12 +238,14 @@ impl Index {
 }
 
 fn give_back<K: Ord + Copy>(used: &mut OrdMap<K, Resources>, holder: K, resources: &Resources) {
-    let mut left = used.get(&holder).cloned().unwrap_or_default();
+    if resources.is_empty() {
+        return;
+    }
+    let left = used.get_mut(&holder).expect("what is given back was taken before");
     left.sub(resources);
-    match left.is_empty() {
-        true => used.remove(&holder),
-        false => used.insert(holder, left),
-    };
+    if left.is_empty() {
+        used.remove(&holder);
+    }
 }
 
 /// The key under which a spec is interned.

@@ -1,114 +1,142 @@
 //! Copy-on-write storage for records under ever-growing numbers.
 //!
 //! ```text
-//! roots: number / 16,384 -> node of 256 -> chunk of 64 records
+//! roots: number / 65,536 -> branch of 256 -> node of 16 -> chunk of 16 records
 //! ```
-//! A clone shares everything. The first change after a clone copies one chunk, one node and the short list
-//! of roots. Numbers are never used again, so what is removed leaves a hole, and an empty chunk is
-//! given back.
+//! A clone shares everything. The first change after a clone copies one chunk, one node, one branch and a path in
+//! the map of roots. Chunks and nodes are small because changes come from all over a table: with a view published
+//! every thousand changes, nearly each of them copies its chunk and counts up the chunks of its node, while the
+//! few branches are copied once a view. Numbers are never used again, so what is removed leaves a hole, and
+//! what is empty is given back.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const CHUNK: usize = 64;
-const FAN: usize = 256;
-const ROOT: u64 = (CHUNK * FAN) as u64;
+use imbl::OrdMap;
+
+const CHUNK: usize = 16;
+const NODE: usize = 16;
+const BRANCH: usize = 256;
+
+type Chunk<V> = Block<V, CHUNK>;
+type Node<V> = Block<Arc<Chunk<V>>, NODE>;
+type Branch<V> = Block<Arc<Node<V>>, BRANCH>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Slab<V> {
-    roots: BTreeMap<u64, Arc<Node<V>>>,
+    roots: OrdMap<u64, Arc<Branch<V>>>,
     len: usize,
 }
 
+/// Some slots, and how many of them are used.
 #[derive(Debug, Clone)]
-struct Node<V> {
-    chunks: Vec<Option<Arc<Chunk<V>>>>,
-    used: usize,
-}
-
-#[derive(Debug, Clone)]
-struct Chunk<V> {
-    records: Vec<Option<V>>,
+struct Block<T, const N: usize> {
+    slots: [Option<T>; N],
     used: usize,
 }
 
 impl<V> Default for Slab<V> {
     fn default() -> Self {
-        Slab { roots: BTreeMap::new(), len: 0 }
+        Slab { roots: OrdMap::new(), len: 0 }
     }
 }
 
-impl<V> Default for Node<V> {
+impl<T, const N: usize> Default for Block<T, N> {
     fn default() -> Self {
-        Node { chunks: std::iter::repeat_with(|| None).take(FAN).collect(), used: 0 }
+        Block { slots: [const { None }; N], used: 0 }
     }
 }
 
-impl<V> Default for Chunk<V> {
-    fn default() -> Self {
-        Chunk { records: std::iter::repeat_with(|| None).take(CHUNK).collect(), used: 0 }
+impl<T, const N: usize> Block<T, N> {
+    fn put(&mut self, at: usize, item: T) -> Option<T> {
+        let before = self.slots[at].replace(item);
+        self.used += usize::from(before.is_none());
+        before
+    }
+
+    fn take(&mut self, at: usize) -> Option<T> {
+        let before = self.slots[at].take();
+        self.used -= usize::from(before.is_some());
+        before
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        (0u64..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
     }
 }
 
-/// Where a number lives: root, chunk in the node, record in the chunk.
-fn place(number: u64) -> (u64, usize, usize) {
+impl<T: Clone, const N: usize> Block<Arc<T>, N> {
+    /// What is in a slot, for a change; made if it is missing.
+    fn made(&mut self, at: usize) -> &mut T
+    where
+        T: Default,
+    {
+        let slot = &mut self.slots[at];
+        self.used += usize::from(slot.is_none());
+        Arc::make_mut(slot.get_or_insert_with(Arc::default))
+    }
+
+    fn changed(&mut self, at: usize) -> Option<&mut T> {
+        self.slots[at].as_mut().map(Arc::make_mut)
+    }
+}
+
+/// Where a number lives: root, node in the branch, chunk in the node, record in the chunk.
+fn place(number: u64) -> (u64, usize, usize, usize) {
+    const ROOT: u64 = (CHUNK * NODE * BRANCH) as u64;
     let within = usize::try_from(number % ROOT).expect("less than a root");
-    (number / ROOT, within / CHUNK, within % CHUNK)
+    (number / ROOT, within / (CHUNK * NODE), within / CHUNK % NODE, within % CHUNK)
 }
 
 impl<V: Clone> Slab<V> {
     pub(super) fn get(&self, number: u64) -> Option<&V> {
-        let (root, chunk, record) = place(number);
-        self.roots.get(&root)?.chunks[chunk].as_ref()?.records[record].as_ref()
+        let (root, node, chunk, record) = place(number);
+        let node = self.roots.get(&root)?.slots[node].as_ref()?;
+        node.slots[chunk].as_ref()?.slots[record].as_ref()
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut V> {
-        let (root, chunk, record) = place(number);
-        let node = Arc::make_mut(self.roots.get_mut(&root)?);
-        Arc::make_mut(node.chunks[chunk].as_mut()?).records[record].as_mut()
+        let (root, node, chunk, record) = place(number);
+        let branch = Arc::make_mut(self.roots.get_mut(&root)?);
+        branch.changed(node)?.changed(chunk)?.slots[record].as_mut()
     }
 
     pub(super) fn insert(&mut self, number: u64, value: V) -> Option<V> {
-        let (root, chunk, record) = place(number);
-        let node = Arc::make_mut(self.roots.entry(root).or_default());
-        let slot = &mut node.chunks[chunk];
-        node.used += usize::from(slot.is_none());
-        let chunk = Arc::make_mut(slot.get_or_insert_with(Arc::default));
-        let before = chunk.records[record].replace(value);
-        chunk.used += usize::from(before.is_none());
+        let (root, node, chunk, record) = place(number);
+        let branch = Arc::make_mut(self.roots.entry(root).or_default());
+        let before = branch.made(node).made(chunk).put(record, value);
         self.len += usize::from(before.is_none());
         before
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<V> {
         self.get(number)?;
-        let (root, chunk, record) = place(number);
-        let node = Arc::make_mut(self.roots.get_mut(&root)?);
-        let slot = &mut node.chunks[chunk];
-        let inner = Arc::make_mut(slot.as_mut()?);
-        let value = inner.records[record].take();
-        inner.used -= 1;
+        let (root, node_at, chunk_at, record) = place(number);
+        let branch = Arc::make_mut(self.roots.get_mut(&root)?);
+        let node = branch.changed(node_at)?;
+        let chunk = node.changed(chunk_at)?;
+        let value = chunk.take(record);
         self.len -= 1;
-        if inner.used == 0 {
-            *slot = None;
-            node.used -= 1;
-            if node.used == 0 {
-                self.roots.remove(&root);
-            }
+        if chunk.used == 0 {
+            node.take(chunk_at);
+        }
+        if node.used == 0 {
+            branch.take(node_at);
+        }
+        if branch.used == 0 {
+            self.roots.remove(&root);
         }
         value
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
-        self.roots.iter().flat_map(|(root, node)| {
-            (0u64..).zip(&node.chunks).filter_map(|(at, chunk)| Some((at, chunk.as_ref()?))).flat_map(
-                move |(chunk_at, chunk)| {
-                    let first = root * ROOT + chunk_at * CHUNK as u64;
-                    (first..)
-                        .zip(&chunk.records)
-                        .filter_map(|(number, record)| Some((number, record.as_ref()?)))
-                },
-            )
+        let nodes = self.roots.iter().flat_map(|(root, branch)| {
+            branch.iter().map(move |(at, node)| (root * BRANCH as u64 + at, node))
+        });
+        let chunks = nodes.flat_map(|(number, node)| {
+            node.iter().map(move |(at, chunk)| (number * NODE as u64 + at, chunk))
+        });
+        chunks.flat_map(|(number, chunk)| {
+            chunk.iter().map(move |(at, record)| (number * CHUNK as u64 + at, record))
         })
     }
 

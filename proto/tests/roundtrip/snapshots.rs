@@ -101,7 +101,7 @@ fn cluster(tables: &mut Tables, seeds: &Seeds) {
             name: format!("node-{number}"),
             epoch: NodeEpoch(seeds.salt),
             journal: JournalId(u128::from(seeds.salt) << 70),
-            facts: facts.clone(),
+            facts: Arc::new(facts.clone()),
             capacity: amounts.clone(),
             state: if number == 0 { NodeState::Ready } else { NodeState::Lost { at: Timestamp(9) } },
             drain: (number > 0).then_some(drain),
@@ -207,7 +207,7 @@ fn runs(tables: &mut Tables, seeds: &Seeds) {
             backoff: 1,
             succeeded: 1,
             failed: 1,
-            first_failure: (kind == 2).then(|| Box::new(reason.clone())),
+            first_failure: (kind == 2).then(|| reason.clone()),
         };
         tables.steps.insert(StepHandle(number), step);
         tasks(tables, number, reason, seeds.salt);
@@ -218,10 +218,10 @@ fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, salt: u64) {
     let states = [
         (TaskState::Ready, AttemptState::Starting),
         (TaskState::Live, AttemptState::Running),
-        (TaskState::Backoff { until: Timestamp(salt) }, AttemptState::Stopping(Box::new(reason.clone()))),
+        (TaskState::Backoff { until: Timestamp(salt) }, AttemptState::Stopping(reason.clone())),
         (
-            TaskState::Ended(Box::new(reason.clone())),
-            AttemptState::Ended { reason: Box::new(reason.clone()), at: Timestamp(salt) },
+            TaskState::Ended(reason.clone()),
+            AttemptState::Ended { reason: reason.clone(), at: Timestamp(salt) },
         ),
     ];
     for (index, (task_state, attempt_state)) in (0u32..).zip(states) {

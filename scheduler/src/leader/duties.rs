@@ -1,7 +1,8 @@
 use berth_core::command::{Command, Fire, TRANSITIONS_MAX};
 use berth_core::due;
 use berth_core::event::Event;
-use berth_core::id::EntryId;
+use berth_core::id::{EntryId, NodeEpoch, NodeHandle};
+use berth_core::model::NodeState;
 use berth_core::placement::Planner;
 use berth_core::time::Millis;
 
@@ -49,6 +50,8 @@ pub(super) struct Duties {
     nothing_fits: bool,
     /// The index of the last hash that was proposed.
     hash_checked: u64,
+    /// The node that is being declared lost.
+    losing: Option<(NodeHandle, NodeEpoch)>,
 }
 
 impl Duties {
@@ -60,11 +63,18 @@ impl Duties {
             turns: [Turn::Free; DUTIES.len()],
             nothing_fits: false,
             hash_checked: view.applied.index,
+            losing: None,
         }
     }
 
     pub(super) fn fires_are_held(&self) -> bool {
         self.clock.is_held()
+    }
+
+    /// True while the node is being declared lost: whatever its agent says, its attempts go elsewhere, so it has to
+    /// register anew before it may go on.
+    pub(super) fn gives_up(&self, node: NodeHandle) -> bool {
+        self.losing.is_some_and(|(losing, _)| losing == node)
     }
 
     /// Takes note of what happened.
@@ -102,8 +112,14 @@ impl Duties {
             Some(entry) => Turn::Applied(entry),
             None => Turn::Paused(Millis(now.steady.0 + PAUSE.0)),
         };
-        if duty == Duty::Place && entry.is_none() {
-            self.nothing_fits = false;
+        match (duty, entry) {
+            (Duty::Place, None) => self.nothing_fits = false,
+            (Duty::LoseNode, None) => {
+                if let Some((node, epoch)) = self.losing.take() {
+                    self.leases.expire(node, epoch, now.steady);
+                }
+            }
+            (Duty::Place | Duty::Fire | Duty::Advance | Duty::LoseNode | Duty::CheckHash, _) => {}
         }
     }
 
@@ -125,17 +141,26 @@ impl Duties {
             Duty::Place => self.place(view),
             Duty::Fire => self.fire(view, now),
             Duty::Advance => due::advance_needed(&view.state, now.wall).then_some(Command::Advance),
-            Duty::LoseNode => {
-                let (node, epoch) = self.leases.expired(now.steady).next()?;
-                self.leases.drop(node);
-                Some(Command::LoseNode { node, epoch })
-            }
+            Duty::LoseNode => self.lose(view, now),
             Duty::CheckHash => {
                 let (index, hash) =
                     view.checkpoint.filter(|(index, _)| *index >= self.hash_checked + HASH_EVERY)?;
                 self.hash_checked = index;
                 Some(Command::CheckHash { index, hash })
             }
+        }
+    }
+
+    /// A node whose lease is over. The lease stays until the state says that the node is lost, so that a proposal that
+    /// is not taken is made again.
+    fn lose(&mut self, view: &View, now: Now) -> Option<Command> {
+        loop {
+            let (node, epoch) = self.leases.expired(now.steady).next()?;
+            let record = view.state.tables().nodes.get(node);
+            if record.is_some_and(|record| record.state == NodeState::Ready && record.epoch == epoch) {
+                return Some(Command::LoseNode { node, epoch });
+            }
+            self.leases.drop(node);
         }
     }
 

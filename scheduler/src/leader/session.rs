@@ -31,6 +31,8 @@ pub(super) struct Session {
 pub(super) struct Presence {
     /// It has a session or a lease.
     pub(super) held: bool,
+    /// It is being declared lost.
+    pub(super) given_up: bool,
     /// The agent's process that it was last served for in this term.
     pub(super) process: Option<Bytes>,
 }
@@ -173,16 +175,16 @@ impl Session {
         };
         let known = view.state.node_named(&registration.name).map(|node| (node, view.state.node(node)));
         if let Some((node, record)) = known.filter(|(_, record)| record.state == NodeState::Ready) {
-            let Presence { held, process } = presence(node);
+            let Presence { held, given_up, process } = presence(node);
             if record.journal != registration.journal && held {
                 let message =
                     format!("another agent is `{}`; choose another name or stop it", registration.name);
                 return Step::refuse_for(Code::NameTaken, &message, 1000);
             }
-            let same = record.journal == registration.journal && record.facts == registration.facts;
+            let same = record.journal == registration.journal && *record.facts == registration.facts;
             // Another process counts its reports anew, so none of the one before may come in after them: it needs an
             // epoch of its own. What was said in earlier terms is all in the state.
-            let goes_on = process.is_none_or(|process| process == self.process);
+            let goes_on = !given_up && process.is_none_or(|process| process == self.process);
             if same && goes_on && record.epoch == epoch {
                 self.stage = Stage::Serving { registration, node, epoch, renewing: false };
                 return Step::Welcome;

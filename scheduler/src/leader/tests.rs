@@ -1,1 +1,193 @@
+//! A leader without threads, clocks or sockets: the test applies what it proposes and reads what it sends.
 
+use std::collections::VecDeque;
+
+use berth_core::command::Origin;
+use berth_core::id::EntryId;
+use berth_core::job_spec::ExecutorKind;
+use berth_core::model::{ExecutorOffer, NodeFacts, NodeState};
+use berth_core::time::Timestamp;
+use berth_proto::agent::{from_agent, refused::Code, to_agent};
+use berth_proto::convert::{envelope, facts};
+
+use super::*;
+use crate::log::Request;
+use crate::machine::Machine;
+use crate::raft::machine::StateMachine;
+
+const CLUSTER: ClusterId = ClusterId(77);
+
+struct House {
+    machine: Machine,
+    view: View,
+    index: u64,
+    now: Now,
+    leader: Leader,
+    sent: Vec<(ConnectionId, agent::ToAgent)>,
+    closed: Vec<ConnectionId>,
+    lost: usize,
+}
+
+impl House {
+    fn new() -> House {
+        let machine = Machine::new();
+        let view = View::of(&machine, EntryId { term: 1, index: 0 });
+        let now = Now { wall: Timestamp(1_000_000), steady: Millis(0) };
+        let leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(view.clone()), now);
+        House { machine, view, index: 0, now, leader, sent: Vec::new(), closed: Vec::new(), lost: 0 }
+    }
+
+    /// Hands in an input and applies whatever is proposed, until nothing more is.
+    fn handle(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.leader.handle(input, self.now) {
+                match output {
+                    Output::Propose(ticket, command, asker) => {
+                        self.lost += usize::from(matches!(*command, Command::LoseNode { .. }));
+                        let (actor, _) = asker.identity();
+                        let request = Request { key: None, actor, origin: Origin::Leader, command: *command };
+                        let (entry, applied) = self.apply(request);
+                        inputs.push_back(Input::View(Arc::new(self.view.clone())));
+                        inputs.push_back(Input::Outcome(ticket, Ok((entry, applied))));
+                    }
+                    Output::Send(connection, message) => self.sent.push((connection, *message)),
+                    Output::Close(connection) => self.closed.push(connection),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, request: Request) -> (EntryId, Arc<Applied>) {
+        self.index += 1;
+        let entry = EntryId { term: 1, index: self.index };
+        let bytes = envelope::encode(&request.into_envelope(self.machine.state(), 1, self.now.wall));
+        let applied = self.machine.apply(entry, &bytes);
+        self.view.extend(&self.machine, entry, &[(entry, Arc::clone(&applied))]);
+        (entry, applied)
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now.wall = self.now.wall + Millis(millis);
+        self.now.steady = Millis(self.now.steady.0 + millis);
+        self.handle(Input::Tick);
+    }
+
+    fn hello(&mut self, connection: u64, change: impl FnOnce(&mut agent::Hello)) {
+        let offer = ExecutorOffer { ready: true, detail: "played".into() };
+        let facts = NodeFacts {
+            capacity: [("cpu".to_owned(), 1000)].into(),
+            executors: [(ExecutorKind::Fake, offer)].into(),
+            run_dirs: "/runs".into(),
+            ..NodeFacts::default()
+        };
+        let mut hello = agent::Hello {
+            node: "n1".into(),
+            journal: vec![1; 16].into(),
+            facts: Some(facts::to_proto(&facts)),
+            protocol: 1,
+            ..agent::Hello::default()
+        };
+        change(&mut hello);
+        self.handle(Input::Opened(ConnectionId(connection)));
+        self.say(connection, from_agent::Message::Hello(hello));
+    }
+
+    fn say(&mut self, connection: u64, message: from_agent::Message) {
+        let message = agent::FromAgent { message: Some(message) };
+        self.handle(Input::Message(ConnectionId(connection), Box::new(message)));
+    }
+
+    fn refusal(&self, connection: u64) -> Option<Code> {
+        let of = |(id, message): &(ConnectionId, agent::ToAgent)| match &message.message {
+            Some(to_agent::Message::Refused(refused)) if id.0 == connection => Some(refused.code()),
+            _ => None,
+        };
+        self.sent.iter().find_map(of)
+    }
+
+    fn node_state(&self) -> NodeState {
+        let state = self.machine.state();
+        state.node(state.node_named("n1").unwrap()).state
+    }
+}
+
+#[test]
+fn a_hello_is_registered_and_answered_by_a_welcome_and_the_whole_set() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    let [(_, welcome), (_, desired)] = &house.sent[..] else { panic!("{:?}", house.sent) };
+    assert!(matches!(welcome.message, Some(to_agent::Message::Welcome(_))));
+    assert!(matches!(&desired.message, Some(to_agent::Message::Desired(set)) if set.full && !set.more));
+    assert_eq!(welcome.fence.as_ref().unwrap().node_epoch, 1);
+}
+
+#[test]
+fn an_agent_that_dials_again_keeps_its_epoch_and_the_older_session_ends() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.hello(2, |hello| hello.epoch = 1);
+    assert_eq!(house.index, 1, "nothing new entered the log");
+    assert_eq!(house.refusal(1), Some(Code::Replaced));
+    assert_eq!(house.leader.nodes_served(), 1);
+}
+
+#[test]
+fn agents_of_another_cluster_or_with_a_name_that_is_taken_are_refused() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.hello(2, |hello| hello.cluster_id = vec![9; 16].into());
+    assert_eq!(house.refusal(2), Some(Code::WrongCluster));
+    house.hello(3, |hello| hello.journal = vec![2; 16].into());
+    assert_eq!(house.refusal(3), Some(Code::NameTaken));
+    assert_eq!(house.closed, [ConnectionId(2), ConnectionId(3)]);
+}
+
+#[test]
+fn a_silent_node_is_lost_after_its_lease_and_heartbeats_keep_it() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    for _ in 0..10 {
+        house.pass(1000);
+        house.say(1, from_agent::Message::Heartbeat(agent::Heartbeat::default()));
+    }
+    assert_eq!(house.node_state(), NodeState::Ready);
+    house.pass(4999);
+    assert_eq!(house.node_state(), NodeState::Ready);
+    house.pass(1);
+    assert!(matches!(house.node_state(), NodeState::Lost { .. }));
+    assert_eq!(house.lost, 1);
+    assert_eq!(house.refusal(1), Some(Code::StaleEpoch));
+}
+
+#[test]
+fn a_new_leader_waits_a_full_lease_before_it_declares_a_node_lost() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.now.steady = Millis(1_000_000);
+    house.leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(house.view.clone()), house.now);
+    house.pass(4999);
+    assert_eq!(house.lost, 0);
+    house.pass(1);
+    assert_eq!(house.lost, 1);
+}
+
+#[test]
+fn a_proposal_that_is_not_taken_is_made_again() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.now.steady = Millis(10_000);
+    let lose = |outputs: &[Output]| match outputs {
+        [Output::Propose(ticket, command, Asker::Leader)]
+            if matches!(**command, Command::LoseNode { .. }) =>
+        {
+            Some(*ticket)
+        }
+        _ => None,
+    };
+    let ticket = lose(&house.leader.handle(Input::Tick, house.now)).expect("the lease is over");
+    let after = house.leader.handle(Input::Outcome(ticket, Err(NotApplied::Busy)), house.now);
+    assert!(after.is_empty(), "it waits a moment");
+    house.now.steady = Millis(10_100);
+    assert!(lose(&house.leader.handle(Input::Tick, house.now)).is_some());
+}

@@ -8,6 +8,8 @@ mod read;
 mod tail;
 mod witness;
 
+use std::io::ErrorKind;
+
 use berth_core::id::EntryId;
 use raft::eraftpb::{Entry, HardState, Message};
 use redb::{
@@ -74,8 +76,10 @@ impl Error {
     pub(crate) fn new(doing: &'static str, source: impl Into<redb::Error>) -> Self {
         match source.into() {
             redb::Error::Corrupted(what) => Self::Damaged { what },
-            // Also bytes that do not even look like a database.
-            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            // Also bytes that do not even look like a database, and a file that is cut short.
+            redb::Error::Io(error)
+                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+            {
                 Self::Damaged { what: error.to_string() }
             }
             source => Self::Failed { doing, source: Box::new(source) },

@@ -113,7 +113,7 @@ fn every_run_has_ended(state: &State) -> Result<(), String> {
 
 fn a_snapshot_gives_the_same_state(state: &State) -> Result<(), String> {
     let chunks: Vec<Vec<u8>> = snapshot::encode(state.tables()).collect();
-    let tables = snapshot::decode(&mut chunks.into_iter()).map_err(|error| error.to_string())?;
+    let tables = snapshot::decode(chunks).map_err(|error| error.to_string())?;
     match State::from_tables(tables).hash() == state.hash() {
         true => Ok(()),
         false => Err("a snapshot restores to another state".to_owned()),

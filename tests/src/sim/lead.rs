@@ -90,13 +90,13 @@ impl Simulation {
             };
             let view = running.views.latest();
             let news = view.applied > running.seen;
-            if !news || !view_first {
-                if let Some((term, ticket, outcome)) = running.outcomes.pop_front() {
-                    if term != leader.term() {
-                        continue;
-                    }
-                    return Some(Input::Outcome(ticket, outcome));
+            if (!news || !view_first)
+                && let Some((term, ticket, outcome)) = running.outcomes.pop_front()
+            {
+                if term != leader.term() {
+                    continue;
                 }
+                return Some(Input::Outcome(ticket, outcome));
             }
             if news {
                 running.seen = view.applied;

@@ -52,6 +52,9 @@ pub(crate) struct Server {
     skew: u64,
 }
 
+/// What became of a proposal of a term.
+pub(crate) type Outcome = (u64, Ticket, Result<(EntryId, Arc<Applied>), NotApplied>);
+
 /// A server's process.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -62,7 +65,7 @@ pub(crate) struct Running {
     /// The view that the leader has.
     pub(crate) seen: EntryId,
     pub(crate) arrivals: VecDeque<Arrival>,
-    pub(crate) outcomes: VecDeque<(u64, Ticket, Result<(EntryId, Arc<Applied>), NotApplied>)>,
+    pub(crate) outcomes: VecDeque<Outcome>,
     /// Agents whose connection is open here.
     pub(crate) agents: BTreeSet<ConnectionId>,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
@@ -338,10 +341,10 @@ impl Simulation {
     fn send(&mut self, from: u64, message: Message) {
         let to = message.to;
         if self.network.is_cut(Place::Server(from), Place::Server(to)) || self.network.loses() {
-            if self.network.tells_of_loss() {
-                if let Some(running) = self.server(from).up.as_mut() {
-                    running.member.step(Input::Unreachable { peer: to });
-                }
+            if self.network.tells_of_loss()
+                && let Some(running) = self.server(from).up.as_mut()
+            {
+                running.member.step(Input::Unreachable { peer: to });
             }
             return;
         }

@@ -30,7 +30,7 @@ pub(crate) fn job(random: &mut Random, tenant: &str, name: &str) -> Arc<JobSpec>
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for place in 0..count {
         let mut after: Vec<u16> = (0..place).filter(|_| random.chance(500)).collect();
-        let counts_of_other = tasks.iter().position(|task| leaves_parts(task)).filter(|_| random.chance(500));
+        let counts_of_other = tasks.iter().position(leaves_parts).filter(|_| random.chance(500));
         let size = match counts_of_other.and_then(|at| u16::try_from(at).ok()) {
             Some(task) => {
                 if !after.contains(&task) {

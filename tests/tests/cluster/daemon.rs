@@ -64,6 +64,7 @@ impl Daemon {
     }
 
     /// The end of its log, for a test that failed.
+    #[expect(clippy::print_stdout, reason = "it is a part of what a failed test says")]
     pub(crate) fn show(&self) {
         let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -24,7 +24,7 @@ fn a_node_that_joins_under_a_backlog_takes_work_and_its_name_can_return_after_it
         let backlog = specs::shell("backlog", 500, "100m", "sleep 1")?;
         let run = client.submit(Submit::spec(backlog).start()).await?.run.context("a run was asked for")?;
         until("two busy nodes", MINUTE, async || {
-            Ok(busy(&client, "a").await? && busy(&client, "b").await?).map(some)
+            Ok(some(busy(&client, "a").await? && busy(&client, "b").await?))
         })
         .await?;
 

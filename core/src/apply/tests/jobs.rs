@@ -32,7 +32,7 @@ fn a_failed_step_fails_all_that_come_after_it_and_the_run_with_its_reason() {
     house.end(attempt, EndReason::FailedExit(3));
     assert_eq!(house.end_of(run), Some(EndReason::FailedExit(3)));
     let last = house.state.step(house.step(run, 2));
-    assert_eq!(last.first_failure.as_deref(), Some(&EndReason::UpstreamFailed));
+    assert_eq!(last.first_failure.as_ref(), Some(&EndReason::UpstreamFailed));
 }
 
 #[test]

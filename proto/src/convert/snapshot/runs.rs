@@ -99,7 +99,7 @@ pub(super) fn step_from_proto(record: store::StepRecord) -> Result<(StepHandle, 
         backoff: record.backoff,
         succeeded: record.succeeded,
         failed: record.failed,
-        first_failure: record.first_failure.map(reason::from_proto).transpose()?.map(Box::new),
+        first_failure: record.first_failure.map(reason::from_proto).transpose()?,
     };
     Ok((StepHandle(record.handle), step))
 }
@@ -124,7 +124,7 @@ pub(super) fn step_to_proto(handle: StepHandle, step: &Step) -> Body {
         backoff: step.backoff,
         succeeded: step.succeeded,
         failed: step.failed,
-        first_failure: step.first_failure.as_deref().map(reason::to_proto),
+        first_failure: step.first_failure.as_ref().map(reason::to_proto),
     })
 }
 
@@ -133,7 +133,7 @@ pub(super) fn task_from_proto(record: store::TaskRecord) -> Result<(TaskHandle, 
         task_record::State::Ready(store::Ready {}) => TaskState::Ready,
         task_record::State::Live(store::Live {}) => TaskState::Live,
         task_record::State::BackoffUntilMs(until) => TaskState::Backoff { until: Timestamp(until) },
-        task_record::State::Ended(ended) => TaskState::Ended(Box::new(reason::from_proto(ended)?)),
+        task_record::State::Ended(ended) => TaskState::Ended(reason::from_proto(ended)?),
     };
     let task = Task {
         step: StepHandle(record.step),
@@ -167,12 +167,10 @@ pub(super) fn attempt_from_proto(record: store::AttemptRecord) -> Result<(Attemp
     let state = match required(record.state, "attempt.state")? {
         attempt_record::State::Starting(store::Starting {}) => AttemptState::Starting,
         attempt_record::State::Running(store::Running {}) => AttemptState::Running,
-        attempt_record::State::Stopping(reason) => {
-            AttemptState::Stopping(Box::new(reason::from_proto(reason)?))
-        }
+        attempt_record::State::Stopping(reason) => AttemptState::Stopping(reason::from_proto(reason)?),
         attempt_record::State::Ended(ended) => {
             let (reason, at) = ended_from_proto(ended)?;
-            AttemptState::Ended { reason: Box::new(reason), at }
+            AttemptState::Ended { reason, at }
         }
     };
     let attempt = Attempt {

@@ -24,7 +24,7 @@ pub(in crate::api) fn node(state: &State, handle: NodeHandle) -> v1::NodeView {
         }),
         epoch: node.epoch.0,
         facts: Some(facts::to_proto(&node.facts)),
-        used: named(state, &state.index().used_on(handle)),
+        used: named(state, state.index().used_on(handle)),
         attempts: state.index().attempts_on(handle).count() as u64,
     }
 }

@@ -88,7 +88,7 @@ pub(in crate::api) fn step(state: &State, handle: StepHandle) -> v1::StepView {
         succeeded: step.succeeded,
         failed: step.failed,
         wait: explain::step_waits(state, handle).as_ref().map(reason::wait_to_proto),
-        first_failure: step.first_failure.as_deref().map(reason::to_proto),
+        first_failure: step.first_failure.as_ref().map(reason::to_proto),
         array: spec.count != Count::Single,
     }
 }

@@ -15,10 +15,10 @@ pub(in crate::api) fn task(state: &State, handle: TaskHandle, with_outputs: bool
     let spec = state.task_spec(step);
     let record = state.tables().tasks.get(handle);
     let (task_state, end) = match record.map(|task| &task.state) {
-        None if step.state == StepState::Failed => (v1::TaskState::Ended, step.first_failure.as_deref()),
+        None if step.state == StepState::Failed => (v1::TaskState::Ended, step.first_failure.as_ref()),
         None | Some(TaskState::Ready | TaskState::Backoff { .. }) => (v1::TaskState::Waiting, None),
         Some(TaskState::Live) => (live_state(state, record.map(|task| task.latest)), None),
-        Some(TaskState::Ended(end)) => (v1::TaskState::Ended, Some(&**end)),
+        Some(TaskState::Ended(end)) => (v1::TaskState::Ended, Some(end)),
     };
     let outputs = state.tables().outputs.get(&handle).filter(|_| with_outputs);
     Some(v1::TaskView {
@@ -69,7 +69,7 @@ fn attempt_view(state: &State, attempt: &Attempt) -> v1::AttemptView {
         // A node may be removed before its attempts are forgotten.
         node: state.tables().nodes.get(attempt.node).map(|node| node.name.clone()).unwrap_or_default(),
         state: attempt_state.into(),
-        reason: end.map(|end| reason::to_proto(end)),
+        reason: end.map(reason::to_proto),
         placed_ms: attempt.placed.0,
         started_ms: attempt.started.map(|started| started.0),
         ended_ms,

@@ -16,7 +16,7 @@ pub(in crate::api) fn tenant(state: &State, handle: TenantHandle) -> v1::TenantV
         name: tenant.name.clone(),
         weight: tenant.weight,
         limit: tenant.limit.iter().map(|(name, amount)| (name.clone(), *amount)).collect(),
-        used: named(state, &state.index().used_by(handle)),
+        used: named(state, state.index().used_by(handle)),
         grants: tenant.grants,
         jobs,
         active_runs,
