@@ -104,7 +104,7 @@ impl Process {
     fn start(name: &str, mut command: Command, directory: &Path) -> Result<Process> {
         let log = directory.join(format!("{name}.log"));
         let child = command
-            .env("BERTH_LOG_LEVEL", "warn")
+            .env("BERTH_LOG_FILTER", "warn")
             .stdin(Stdio::null())
             .stdout(File::create(&log)?)
             .stderr(File::options().append(true).open(&log)?)

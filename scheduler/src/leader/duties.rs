@@ -1,7 +1,7 @@
 use berth_core::command::{Command, Fire, TRANSITIONS_MAX};
 use berth_core::due;
 use berth_core::event::Event;
-use berth_core::id::{EntryId, NodeEpoch, NodeHandle};
+use berth_core::id::{EntryId, NodeHandle};
 use berth_core::model::NodeState;
 use berth_core::placement::Planner;
 use berth_core::time::Millis;
@@ -51,7 +51,7 @@ pub(super) struct Duties {
     /// The index of the last hash that was proposed.
     hash_checked: u64,
     /// The node that is being declared lost.
-    losing: Option<(NodeHandle, NodeEpoch)>,
+    losing: Option<NodeHandle>,
 }
 
 impl Duties {
@@ -74,7 +74,7 @@ impl Duties {
     /// True while the node is being declared lost: whatever its agent says, its attempts go elsewhere, so it has to
     /// register anew before it may go on.
     pub(super) fn gives_up(&self, node: NodeHandle) -> bool {
-        self.losing.is_some_and(|(losing, _)| losing == node)
+        self.losing == Some(node)
     }
 
     /// Takes note of what happened.
@@ -114,11 +114,7 @@ impl Duties {
         };
         match (duty, entry) {
             (Duty::Place, None) => self.nothing_fits = false,
-            (Duty::LoseNode, None) => {
-                if let Some((node, epoch)) = self.losing.take() {
-                    self.leases.expire(node, epoch, now.steady);
-                }
-            }
+            (Duty::LoseNode, None) => self.losing = None,
             (Duty::Place | Duty::Fire | Duty::Advance | Duty::LoseNode | Duty::CheckHash, _) => {}
         }
     }
@@ -154,10 +150,13 @@ impl Duties {
     /// A node whose lease is over. The lease stays until the state says that the node is lost, so that a proposal that
     /// is not taken is made again.
     fn lose(&mut self, view: &View, now: Now) -> Option<Command> {
+        // The one before is in the view by now.
+        self.losing = None;
         loop {
             let (node, epoch) = self.leases.expired(now.steady).next()?;
             let record = view.state.tables().nodes.get(node);
             if record.is_some_and(|record| record.state == NodeState::Ready && record.epoch == epoch) {
+                self.losing = Some(node);
                 return Some(Command::LoseNode { node, epoch });
             }
             self.leases.drop(node);

@@ -35,11 +35,6 @@ impl Leases {
         self.granted.insert(node, Lease { epoch, until: Millis(now.0 + self.span.0) });
     }
 
-    /// The lease of a node that could not be declared lost is over all the same, unless it was renewed meanwhile.
-    pub(super) fn expire(&mut self, node: NodeHandle, epoch: NodeEpoch, now: Millis) {
-        self.granted.entry(node).or_insert(Lease { epoch, until: now });
-    }
-
     /// The node is known to be gone.
     pub(super) fn drop(&mut self, node: NodeHandle) {
         self.granted.remove(&node);
