@@ -163,9 +163,9 @@ pub struct Retry {
 /// What a node does with an attempt while it has no contact to the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnDisconnect {
-    /// It goes on.
+    /// It goes on, also when the servers give up its node and start another attempt elsewhere.
     Keep,
-    /// It is stopped after this long, so that the servers may start it elsewhere.
+    /// It is stopped after this long. The servers start another attempt only when it must be gone.
     StopAfter(Millis),
 }
 

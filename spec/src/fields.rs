@@ -107,8 +107,8 @@ object! {
         /// How long it has between the request to stop and the kill.
         optional stop_grace: Grace = "10s", aka "grace_period", aka "kill_timeout",
             aka "terminationgraceperiodseconds";
-        /// What its node does with it while it has no contact to the servers: `keep`, or `{ stop_after: 30s }`,
-        /// after which the servers may start it elsewhere.
+        /// What its node does with it while it has no contact to the servers: `keep`, also when it is started
+        /// elsewhere, or `{ stop_after: 30s }`: it is stopped then, and started elsewhere only after that.
         optional on_disconnect: OnDisconnectShape = "keep";
         /// Which outcomes of earlier tasks it waits for, other than that all succeed.
         not_yet when: NotYet, aka "trigger_rule", aka "if";

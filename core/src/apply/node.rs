@@ -87,7 +87,7 @@ impl Change<'_> {
     fn lose_attempts(&mut self, handle: NodeHandle, most: usize) -> usize {
         let attempts: Vec<AttemptHandle> = self.state.index.attempts_on(handle).take(most).collect();
         for &attempt in &attempts {
-            self.attempt_ended(attempt, EndReason::NodeLost, None, self.now, &[]);
+            self.lose_attempt(attempt);
         }
         attempts.len()
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::Change;
 use crate::event::Event;
 use crate::id::{AttemptHandle, TaskHandle};
+use crate::job_spec::OnDisconnect;
 use crate::model::{AttemptState, Outputs, RUN_OUTPUT_BYTES_MAX, RunState, Step, TaskState, Timer};
 use crate::reason::EndReason;
 use crate::state::tenant_of;
@@ -131,6 +132,40 @@ impl Change<'_> {
         at: Timestamp,
         output: &[u8],
     ) {
+        let (task, reason) = self.close_attempt(handle, reason, started, at, output);
+        let next = self.after_attempt(task, reason);
+        self.move_task(task, next);
+    }
+
+    /// Gives up a live attempt whose node is lost. One that its node stops by itself without contact may still be
+    /// going on there until then, so its task waits as long: the lease that ran out before is the margin for clocks
+    /// that go at different rates.
+    pub(super) fn lose_attempt(&mut self, handle: AttemptHandle) {
+        let (task, reason) = self.close_attempt(handle, EndReason::NodeLost, None, self.now, &[]);
+        let next = match self.after_attempt(task, reason) {
+            TaskState::Ready => self.after_a_lost_copy(task),
+            next => next,
+        };
+        self.move_task(task, next);
+    }
+
+    fn after_a_lost_copy(&self, task: TaskHandle) -> TaskState {
+        let spec = self.state.task_spec(self.state.step(self.state.task(task).step));
+        match spec.on_disconnect {
+            OnDisconnect::Keep => TaskState::Ready,
+            OnDisconnect::StopAfter(span) => TaskState::Backoff { until: self.now + span + spec.stop_grace },
+        }
+    }
+
+    /// Ends a live attempt; gives its task, and why it ended, seen from here.
+    fn close_attempt(
+        &mut self,
+        handle: AttemptHandle,
+        reason: EndReason,
+        started: Option<Timestamp>,
+        at: Timestamp,
+        output: &[u8],
+    ) -> (TaskHandle, EndReason) {
         let attempt = self.state.attempt(handle).clone();
         let reason = self.true_reason(&attempt.state, reason, attempt.task, output);
         let tenant = tenant_of(&self.state.tables, attempt.task);
@@ -141,9 +176,7 @@ impl Change<'_> {
             attempt.state.become_(ended);
         });
         self.emit(Event::AttemptEnded { attempt: handle, node: attempt.node });
-
-        let next = self.after_attempt(attempt.task, reason);
-        self.move_task(attempt.task, next);
+        (attempt.task, reason)
     }
 
     /// Why an attempt ended, seen from here: a program that was asked to stop and did not succeed ended for the

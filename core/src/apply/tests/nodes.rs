@@ -1,7 +1,7 @@
 use super::house::{House, a_job, a_node, a_task};
 use crate::command::{AttemptReport, AttemptUpdate, Command, DrainOrder, NodeReport, Placement};
 use crate::id::{JournalId, NodeEpoch};
-use crate::job_spec::{ExecutorKind, ProgramSpec, TaskSpec};
+use crate::job_spec::{ExecutorKind, OnDisconnect, ProgramSpec, TaskSpec};
 use crate::model::{Files, NodeState, TaskState};
 use crate::reason::EndReason;
 use crate::reply::{Refusal, Reply};
@@ -60,6 +60,25 @@ fn an_agent_with_a_wiped_directory_has_lost_its_attempts() {
     let wiped = crate::command::Registration { journal: JournalId(2), ..a_node("n1") };
     house.ask(Command::RegisterNode(wiped));
     assert_eq!(house.state.task(task).state, TaskState::Ready);
+}
+
+#[test]
+fn a_task_that_its_lost_node_stops_by_itself_is_not_placed_before_it_must_have_stopped() {
+    let mut house = House::new();
+    let (first, second) = (house.node("n1"), house.node("n2"));
+    let on_disconnect = OnDisconnect::StopAfter(Millis::from_secs(30));
+    let leashed = TaskSpec { on_disconnect, stop_grace: Millis::from_secs(10), ..a_task("a", &[]) };
+    let run = house.run(a_job("j", vec![leashed]));
+    let task = house.task(run, 0, 0);
+    house.place(task, first).unwrap();
+    let epoch = house.state.node(first).epoch;
+    house.ask(Command::LoseNode { node: first, epoch });
+    house.pass(Millis(39_999));
+    house.advance();
+    assert_eq!(house.place(task, second), None);
+    house.pass(Millis(1));
+    house.advance();
+    assert!(house.place(task, second).is_some());
 }
 
 #[test]
