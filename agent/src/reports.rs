@@ -65,10 +65,22 @@ impl Reports {
     /// A session has begun, and the server has reports up to `reported`.
     pub fn welcomed(&mut self, reported: u64) {
         self.in_flight = None;
-        match self.next {
-            None => self.next = Some(reported + 1),
-            Some(_) => self.acknowledged(reported),
+        let Some(next) = self.next else {
+            self.next = Some(reported + 1);
+            return;
+        };
+        let first = self.sent.first().map_or(next, |report| report.sequence);
+        if reported + 1 >= first {
+            return self.acknowledged(reported);
         }
+        // The servers know of fewer than they acknowledged: the cluster was made anew from an older backup. What there
+        // is follows on what they have, or they would wait for reports that nobody has any more.
+        let mut number = reported;
+        for report in &mut self.sent {
+            number += 1;
+            report.sequence = number;
+        }
+        self.next = Some(number + 1);
     }
 
     /// Reports up to that number are taken.
@@ -189,6 +201,24 @@ mod tests {
         reports.push(AttemptHandle(4), ended());
         reports.welcomed(2);
         assert_eq!(numbers(reports.batch(NOW)), [(3, 3), (4, 4)]);
+    }
+
+    #[test]
+    fn servers_that_have_lost_reports_are_told_on_from_where_they_are() {
+        let mut reports = Reports::default();
+        reports.welcomed(5);
+        for attempt in 1..=3 {
+            reports.push(AttemptHandle(attempt), ended());
+        }
+        assert_eq!(numbers(reports.batch(NOW)), [(6, 1), (7, 2), (8, 3)]);
+        reports.acknowledged(6);
+        reports.welcomed(2);
+        reports.push(AttemptHandle(4), ended());
+        assert_eq!(numbers(reports.batch(NOW)), [(3, 2), (4, 3), (5, 4)]);
+        reports.acknowledged(5);
+        reports.welcomed(0);
+        reports.push(AttemptHandle(5), ended());
+        assert_eq!(numbers(reports.batch(NOW)), [(1, 5)]);
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl Session {
         matches!(self.state, State::Greeting { .. })
     }
 
+    /// True while a welcome makes sense: the first answer to a hello, or another registration of a session that holds.
+    pub fn may_be_welcomed(&self) -> bool {
+        matches!(self.state, State::Greeting { .. } | State::Open { .. })
+    }
+
     /// When what was answered last had been sent: until then the servers know that this node is there.
     pub fn contact(&self) -> Boot {
         self.contact
@@ -131,16 +136,20 @@ impl Session {
         }
     }
 
-    /// The hello is answered; the first heartbeat is due.
+    /// The hello is answered, or the node is registered anew; the next heartbeat is due, and the whole set follows.
     pub fn welcomed(&mut self, lease: Millis, heartbeat: Millis, now: Boot) {
-        if let State::Greeting { address, since } = &self.state {
-            self.dialing.succeeded(address);
-            self.contact = self.contact.max(*since);
-            self.lease = lease.max(Millis(100));
-            self.heartbeat = Millis(heartbeat.0.clamp(10, self.lease.0 / 2));
-            self.parts = None;
-            self.state = State::Open { heartbeat_due: now, heard: now, full: false };
+        match &self.state {
+            State::Greeting { address, since } => {
+                self.dialing.succeeded(address);
+                self.contact = self.contact.max(*since);
+            }
+            State::Open { .. } => {}
+            State::Waiting { .. } | State::Dialing { .. } => return,
         }
+        self.lease = lease.max(Millis(100));
+        self.heartbeat = Millis(heartbeat.0.clamp(10, self.lease.0 / 2));
+        self.parts = None;
+        self.state = State::Open { heartbeat_due: now, heard: now, full: false };
     }
 
     /// Something came from the leader.

@@ -67,6 +67,9 @@ pub enum Refusal {
     /// The node has another epoch.
     #[error("the node has registered anew")]
     StaleEpoch,
+    /// Reports between the last one applied and these are missing.
+    #[error("the report with number {expected} is missing before these")]
+    ReportMissing { expected: u64 },
     /// The node is lost or drains.
     #[error("the node takes no work: {0}")]
     NodeClosed(String),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use berth_core::command::{Command, NodeReport, Origin, Registration};
 use berth_core::event::{Event, EventId};
-use berth_core::id::{ClusterId, EntryId, NodeHandle};
+use berth_core::id::{ClusterId, EntryId, NodeEpoch, NodeHandle};
 use berth_core::reply::{Applied, Refusal, Reply};
 use berth_core::time::Millis;
 use berth_proto::agent;
@@ -134,7 +134,8 @@ impl From<ProposeError> for NotApplied {
 enum Purpose {
     Duty(Duty),
     Registration(ConnectionId),
-    Reports(ConnectionId),
+    /// Reports under that epoch.
+    Reports(ConnectionId, NodeEpoch),
 }
 
 /// The leader of one term.
@@ -228,7 +229,7 @@ impl Leader {
         match view.events_after(self.seen) {
             Ok(events) => {
                 let events: Vec<Past> = events.copied().collect();
-                self.duties.observe(&view, &events);
+                self.duties.observe(&view, &events, now);
                 self.tell_sessions(&view, &events);
             }
             Err(_) => {
@@ -313,7 +314,7 @@ impl Leader {
     fn propose_reports(&mut self, connection: ConnectionId, report: NodeReport) {
         let name = self.view.state.tables().nodes.get(report.node).map(|node| node.name.clone());
         self.propose(
-            Purpose::Reports(connection),
+            Purpose::Reports(connection, report.epoch),
             Command::Report(report),
             Asker::Agent(name.unwrap_or_default()),
         );
@@ -323,7 +324,8 @@ impl Leader {
     /// that was applied before the node's registration: the reports of earlier processes above all, after which this
     /// one counts its own.
     fn welcome(&mut self, connection: ConnectionId) {
-        let Some(session) = self.sessions.get(&connection) else { return };
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        session.begin();
         let (Some((node, epoch)), process) = (session.served(), session.process()) else { return };
         let record = self.view.state.tables().nodes.get(node);
         let Some(reported) = record.filter(|record| record.epoch == epoch).map(|record| record.reported)
@@ -391,8 +393,10 @@ impl Leader {
             (Purpose::Registration(connection), Ok((entry, applied))) => {
                 self.registered(connection, entry, &applied.reply, now);
             }
-            (Purpose::Reports(connection), Ok((_, applied))) => self.reported(connection, &applied.reply),
-            (Purpose::Registration(connection) | Purpose::Reports(connection), Err(_)) => {
+            (Purpose::Reports(connection, epoch), Ok((_, applied))) => {
+                self.reported(connection, epoch, &applied.reply);
+            }
+            (Purpose::Registration(connection) | Purpose::Reports(connection, _), Err(_)) => {
                 // The agent dials again, finds whoever leads then, and says again what was not acknowledged.
                 let closed = agent::refused::Code::Closed;
                 self.perform(connection, Step::refuse(closed, "the server could not take it; dial again"));
@@ -424,10 +428,16 @@ impl Leader {
         self.perform(connection, step);
     }
 
-    fn reported(&mut self, connection: ConnectionId, reply: &Reply) {
+    fn reported(&mut self, connection: ConnectionId, epoch: NodeEpoch, reply: &Reply) {
+        let Some(session) = self.sessions.get(&connection) else { return };
         let step = match reply {
             Reply::Reported { up_to } => {
                 Step::Send(agent::to_agent::Message::ReportsAck(agent::ReportsAck { up_to: *up_to }))
+            }
+            Reply::Refused(Refusal::StaleEpoch) if session.outruns(epoch) => Step::Nothing,
+            Reply::Refused(Refusal::ReportMissing { .. }) => {
+                // The next welcome says from which report on the agent has to send again.
+                Step::refuse(agent::refused::Code::Closed, "a report is missing; dial again")
             }
             _ => {
                 Step::refuse(agent::refused::Code::StaleEpoch, "the node has another epoch; say hello again")

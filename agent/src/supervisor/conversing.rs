@@ -46,7 +46,9 @@ impl<D: Disk> Supervisor<D> {
         out: &mut Vec<Output>,
     ) -> Result<(), journal::Error> {
         let welcome = matches!(said, Said::Welcome { .. });
-        if welcome != self.session.is_greeting() {
+        // A welcome in an open session says that the node was registered anew, because its facts have changed.
+        let expected = if welcome { self.session.may_be_welcomed() } else { !self.session.is_greeting() };
+        if !expected {
             return Ok(());
         }
         let registration = if welcome { Registration::Renewed } else { Registration::Same };

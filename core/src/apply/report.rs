@@ -7,7 +7,8 @@ use crate::reply::{Refusal, Reply};
 
 impl Change<'_> {
     /// Takes a node's reports in order. Those applied before are passed over, so a report may be sent any number
-    /// of times; one about an attempt that is not live on the node tells nothing new.
+    /// of times; one about an attempt that is not live on the node tells nothing new. Where one is missing nothing is
+    /// taken: what comes later would count as the sign that the missing one is applied.
     pub(super) fn take_report(&mut self, report: NodeReport) -> Result<Reply, Refusal> {
         let unknown = || Refusal::UnknownNode(report.node.to_string());
         let node = self.state.tables.nodes.get(report.node).ok_or_else(unknown)?;
@@ -18,6 +19,7 @@ impl Change<'_> {
             return Err(Refusal::StaleEpoch);
         }
         let mut up_to = node.reported;
+        none_is_missing(up_to, &report.reports)?;
         for attempt in report.reports {
             if attempt.sequence > up_to {
                 up_to = attempt.sequence;
@@ -42,4 +44,17 @@ impl Change<'_> {
             }
         }
     }
+}
+
+/// Reports after `known` leave none out.
+fn none_is_missing(known: u64, reports: &[AttemptReport]) -> Result<(), Refusal> {
+    let mut up_to = known;
+    for report in reports {
+        let expected = up_to.saturating_add(1);
+        if report.sequence > expected {
+            return Err(Refusal::ReportMissing { expected });
+        }
+        up_to = up_to.max(report.sequence);
+    }
+    Ok(())
 }

@@ -107,6 +107,7 @@ fn refusal_from_proto(refusal: store::Refusal) -> Result<Refusal, Error> {
         Kind::DoesNotFit(why) => Refusal::DoesNotFit(why),
         Kind::OverLimit(over) => Refusal::OverLimit { tenant: over.tenant, resource: over.resource },
         Kind::NotReady(store::NotReady {}) => Refusal::NotReady,
+        Kind::ReportMissing(expected) => Refusal::ReportMissing { expected },
     })
 }
 
@@ -131,6 +132,7 @@ fn refusal_to_proto(refusal: &Refusal) -> store::Refusal {
         Refusal::DoesNotFit(why) => Kind::DoesNotFit(why),
         Refusal::OverLimit { tenant, resource } => Kind::OverLimit(store::OverLimit { tenant, resource }),
         Refusal::NotReady => Kind::NotReady(store::NotReady {}),
+        Refusal::ReportMissing { expected } => Kind::ReportMissing(expected),
     };
     store::Refusal { refusal: Some(kind) }
 }

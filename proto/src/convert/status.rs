@@ -56,7 +56,8 @@ pub fn of_refusal(refusal: &Refusal) -> ErrorDetail {
         Refusal::NeverFits { .. } => ErrorCode::NeverFits,
         Refusal::Invalid(_) => ErrorCode::Invalid,
         Refusal::Full { .. } => ErrorCode::Full,
-        Refusal::StaleEpoch => ErrorCode::StaleEpoch,
+        // Only agents report, and they begin the session anew as after another registration.
+        Refusal::StaleEpoch | Refusal::ReportMissing { .. } => ErrorCode::StaleEpoch,
         Refusal::NodeClosed(_) => ErrorCode::NodeClosed,
         Refusal::NodeBusy { .. } => ErrorCode::NodeBusy,
         Refusal::NodeInService(_) => ErrorCode::NodeInService,

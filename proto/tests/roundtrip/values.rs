@@ -305,6 +305,7 @@ pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
         name().prop_map(Refusal::DoesNotFit),
         (name(), name()).prop_map(|(tenant, resource)| Refusal::OverLimit { tenant, resource }),
         Just(Refusal::NotReady),
+        any::<u64>().prop_map(|expected| Refusal::ReportMissing { expected }),
     ]
 }
 

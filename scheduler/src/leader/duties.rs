@@ -78,7 +78,7 @@ impl Duties {
     }
 
     /// Takes note of what happened.
-    pub(super) fn observe(&mut self, view: &View, events: &[Past]) {
+    pub(super) fn observe(&mut self, view: &View, events: &[Past], now: Now) {
         if events.is_empty() {
             return;
         }
@@ -86,8 +86,11 @@ impl Duties {
         let events: Vec<Event> = events.iter().map(|past| past.event).collect();
         self.planner.observe(&view.state, &events);
         for event in &events {
-            if let Event::NodeLost(node) | Event::NodeRemoved(node) = event {
-                self.leases.drop(*node);
+            match *event {
+                Event::NodeLost(node) | Event::NodeRemoved(node) => self.leases.drop(node),
+                // Also when its session has ended before anybody heard of the registration.
+                Event::NodeRegistered { node, epoch } => self.leases.renew(node, epoch, now.steady),
+                _ => {}
             }
         }
     }

@@ -30,9 +30,11 @@ impl Leases {
         leases
     }
 
-    /// The node was heard of.
+    /// The node was heard of, under that registration; what is said under an earlier one than the lease's is late.
     pub(super) fn renew(&mut self, node: NodeHandle, epoch: NodeEpoch, now: Millis) {
-        self.granted.insert(node, Lease { epoch, until: Millis(now.0 + self.span.0) });
+        if self.granted.get(&node).is_none_or(|lease| lease.epoch <= epoch) {
+            self.granted.insert(node, Lease { epoch, until: Millis(now.0 + self.span.0) });
+        }
     }
 
     /// The node is known to be gone.

@@ -43,8 +43,18 @@ enum Stage {
     Silent,
     /// The node's registration is proposed.
     Registering(Box<Registration>),
-    /// The node is served; while it is `renewing`, a newer registration of it is proposed.
-    Serving { registration: Box<Registration>, node: NodeHandle, epoch: NodeEpoch, renewing: bool },
+    /// The node is served.
+    Serving { registration: Box<Registration>, node: NodeHandle, epoch: NodeEpoch, renewal: Renewal },
+}
+
+/// Where a newer registration of a node stands that is served already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// There is none.
+    None,
+    Proposed,
+    /// It is applied; the agent does not know yet, and hears of it under the epoch that it knows.
+    Applied(NodeEpoch),
 }
 
 /// What a session asks of the leader.
@@ -122,10 +132,34 @@ impl Session {
         self.process.clone()
     }
 
+    /// True while reports under `epoch` may come to nothing because a newer registration has overtaken them; the agent
+    /// sends them again when it is welcomed under that one.
+    pub(super) fn outruns(&self, epoch: NodeEpoch) -> bool {
+        match self.stage {
+            Stage::Serving { epoch: newer, renewal, .. } => newer > epoch || renewal != Renewal::None,
+            Stage::Silent | Stage::Registering(_) => false,
+        }
+    }
+
     /// The registration is applied.
     pub(super) fn registered(&mut self, node: NodeHandle, epoch: NodeEpoch) {
-        if let Stage::Registering(registration) | Stage::Serving { registration, .. } = self.stage.clone() {
-            self.stage = Stage::Serving { registration, node, epoch, renewing: false };
+        match &mut self.stage {
+            Stage::Silent => {}
+            Stage::Registering(registration) => {
+                let registration = registration.clone();
+                self.stage = Stage::Serving { registration, node, epoch, renewal: Renewal::None };
+            }
+            Stage::Serving { renewal, .. } => *renewal = Renewal::Applied(epoch),
+        }
+    }
+
+    /// The agent is welcomed now: from here on it is spoken to under its latest registration.
+    pub(super) fn begin(&mut self) {
+        if let Stage::Serving { epoch, renewal, .. } = &mut self.stage
+            && let Renewal::Applied(newer) = *renewal
+        {
+            *epoch = newer;
+            *renewal = Renewal::None;
         }
     }
 
@@ -186,7 +220,7 @@ impl Session {
             // epoch of its own. What was said in earlier terms is all in the state.
             let goes_on = !given_up && process.is_none_or(|process| process == self.process);
             if same && goes_on && record.epoch == epoch {
-                self.stage = Stage::Serving { registration, node, epoch, renewing: false };
+                self.stage = Stage::Serving { registration, node, epoch, renewal: Renewal::None };
                 return Step::Welcome;
             }
         }
@@ -210,10 +244,10 @@ impl Session {
 
     /// What a node offers is in the log, so the node registers anew.
     fn on_facts(&mut self, changed: agent::FactsChanged) -> Step {
-        let Stage::Serving { registration, renewing, .. } = &mut self.stage else { return Step::Nothing };
+        let Stage::Serving { registration, renewal, .. } = &mut self.stage else { return Step::Nothing };
         match facts::from_proto(changed.facts.unwrap_or_default()) {
             Ok(facts) => {
-                *renewing = true;
+                *renewal = Renewal::Proposed;
                 registration.facts = facts;
                 Step::Register(registration.clone())
             }
@@ -223,7 +257,7 @@ impl Session {
 
     /// What the agent has to hear of these events, all of which concern its node.
     pub(super) fn on_events(&self, view: &View, term: u64, events: &[Past]) -> Step {
-        let Stage::Serving { node, epoch, renewing, .. } = self.stage else { return Step::Nothing };
+        let Stage::Serving { node, epoch, renewal, .. } = self.stage else { return Step::Nothing };
         let mut desired = desired(view, term, false);
         for past in events {
             match past.event {
@@ -232,8 +266,8 @@ impl Session {
                     desired.set.extend(order_for(&view.state, attempt).filter(|_| !seen));
                 }
                 Event::AttemptEnded { attempt, .. } => desired.forget.push(attempt.0),
-                // A session that is renewing hears of its own registration with the outcome.
-                Event::NodeRegistered { epoch: newer, .. } if newer > epoch && !renewing => {
+                // Whether it is the renewal of this very session shows when that one's outcome is known.
+                Event::NodeRegistered { epoch: newer, .. } if newer > epoch && renewal == Renewal::None => {
                     return Step::refuse(Code::Replaced, "the node has registered anew");
                 }
                 Event::NodeLost(lost) if lost == node => {

@@ -26,6 +26,8 @@ struct House {
     sent: Vec<(ConnectionId, agent::ToAgent)>,
     closed: Vec<ConnectionId>,
     lost: usize,
+    /// Whether the leader sees a view before the outcomes that are in it.
+    view_first: bool,
 }
 
 impl House {
@@ -34,7 +36,7 @@ impl House {
         let view = View::of(&machine, EntryId { term: 1, index: 0 });
         let now = Now { wall: Timestamp(1_000_000), steady: Millis(0) };
         let leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(view.clone()), now);
-        House { machine, view, index: 0, now, leader, sent: Vec::new(), closed: Vec::new(), lost: 0 }
+        House { machine, view, index: 0, now, leader, sent: Vec::new(), closed: Vec::new(), lost: 0, view_first: true }
     }
 
     /// Hands in an input and applies whatever is proposed, until nothing more is.
@@ -48,8 +50,10 @@ impl House {
                         let (actor, _) = asker.identity();
                         let request = Request { key: None, actor, origin: Origin::Leader, command: *command };
                         let (entry, applied) = self.apply(request);
-                        inputs.push_back(Input::View(Arc::new(self.view.clone())));
-                        inputs.push_back(Input::Outcome(ticket, Ok((entry, applied))));
+                        let view = Input::View(Arc::new(self.view.clone()));
+                        let outcome = Input::Outcome(ticket, Ok((entry, applied)));
+                        let both = if self.view_first { [view, outcome] } else { [outcome, view] };
+                        inputs.extend(both);
                     }
                     Output::Send(connection, message) => self.sent.push((connection, *message)),
                     Output::Close(connection) => self.closed.push(connection),
@@ -170,6 +174,87 @@ fn a_new_leader_waits_a_full_lease_before_it_declares_a_node_lost() {
     assert_eq!(house.lost, 0);
     house.pass(1);
     assert_eq!(house.lost, 1);
+}
+
+#[test]
+fn another_process_of_an_agent_gets_an_epoch_of_its_own() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.hello(2, |hello| {
+        hello.epoch = 1;
+        hello.incarnation = vec![2; 16].into();
+    });
+    let welcome = house.sent.iter().rfind(|(connection, _)| connection.0 == 2).unwrap();
+    assert_eq!(welcome.1.fence.as_ref().unwrap().node_epoch, 2);
+    assert_eq!(house.refusal(1), Some(Code::Replaced));
+}
+
+/// Another inventory of the node of [`House::hello`].
+fn other_facts() -> from_agent::Message {
+    let facts = NodeFacts { capacity: [("cpu".to_owned(), 2000)].into(), ..NodeFacts::default() };
+    from_agent::Message::FactsChanged(agent::FactsChanged { facts: Some(facts::to_proto(&facts)) })
+}
+
+#[test]
+fn a_session_whose_facts_change_is_welcomed_again_whichever_of_view_and_outcome_is_first() {
+    for view_first in [true, false] {
+        let mut house = House::new();
+        house.view_first = view_first;
+        house.hello(1, |_| {});
+        house.sent.clear();
+        house.say(1, other_facts());
+        assert_eq!(house.refusal(1), None);
+        let [(_, welcome), (_, desired)] = &house.sent[..] else { panic!("{:?}", house.sent) };
+        assert!(matches!(welcome.message, Some(to_agent::Message::Welcome(_))));
+        assert!(matches!(&desired.message, Some(to_agent::Message::Desired(set)) if set.full));
+        assert_eq!(welcome.fence.as_ref().unwrap().node_epoch, 2);
+        assert_eq!(house.leader.nodes_served(), 1);
+    }
+}
+
+#[test]
+fn while_a_session_is_renewed_its_agent_is_answered_under_the_epoch_that_it_knows() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.sent.clear();
+    let message = agent::FromAgent { message: Some(other_facts()) };
+    let said = Input::Message(ConnectionId(1), Box::new(message));
+    let outputs = house.leader.handle(said, house.now);
+    let [Output::Propose(ticket, command, asker)] = &outputs[..] else { panic!("{outputs:?}") };
+    let (actor, origin) = asker.clone().identity();
+    let request = Request { key: None, actor, origin, command: (**command).clone() };
+    let outcome = house.apply(request);
+    house.handle(Input::Outcome(*ticket, Ok(outcome)));
+    house.say(1, from_agent::Message::Heartbeat(agent::Heartbeat::default()));
+    // These were sent before the agent could know of its new epoch; it sends them again.
+    house.say(1, from_agent::Message::Reports(agent::Reports { epoch: 1, reports: vec![] }));
+    let epochs: Vec<u64> =
+        house.sent.iter().map(|(_, message)| message.fence.as_ref().unwrap().node_epoch).collect();
+    assert_eq!(epochs, [1, 2, 2], "an answer, then the welcome and the set: {:?}", house.sent);
+    assert_eq!(house.refusal(1), None);
+}
+
+#[test]
+fn a_node_whose_session_ends_before_its_registration_is_known_has_a_lease_all_the_same() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.handle(Input::Closed(ConnectionId(1)));
+    house.leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(View::of(&Machine::new(), EntryId::default())), house.now);
+    house.handle(Input::View(Arc::new(house.view.clone())));
+    house.pass(4999);
+    assert_eq!(house.lost, 0);
+    house.pass(1);
+    assert_eq!(house.lost, 1);
+}
+
+#[test]
+fn reports_behind_a_missing_one_end_the_session_so_that_the_agent_sends_from_there() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    let update = agent::attempt_report::Update::Started(agent::Started { at_ms: 5 });
+    let report = agent::AttemptReport { sequence: 2, attempt: 7, update: Some(update) };
+    house.say(1, from_agent::Message::Reports(agent::Reports { epoch: 1, reports: vec![report] }));
+    assert_eq!(house.refusal(1), Some(Code::Closed));
 }
 
 #[test]

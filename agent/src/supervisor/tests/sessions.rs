@@ -205,6 +205,31 @@ fn changed_facts_are_told_once() {
 }
 
 #[test]
+fn a_session_goes_on_when_its_node_is_registered_anew() {
+    let mut bench = Bench::connected();
+    bench.answers = false;
+    bench.desire(false, vec![start(1)]).unwrap();
+    let reports = |bench: &Bench| {
+        let told = bench.sent.iter().filter_map(|message| match message {
+            FromAgent::Reports { epoch, .. } => Some(*epoch),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let before = reports(&bench);
+    assert!(!before.is_empty(), "the start is reported");
+    bench.epoch += 1;
+    let welcome = Said::Welcome { lease: Millis(5_000), heartbeat: Millis(1_000), reported: 0 };
+    let said = bench.fenced(welcome);
+    bench.input(Input::Said(bench.session.unwrap(), said)).unwrap();
+    let figures = bench.supervisor().figures();
+    assert_eq!((figures.refused, figures.connected), (0, true));
+    let again = reports(&bench);
+    assert_eq!(again.len(), before.len() + 1, "what may have been refused is sent again");
+    assert_eq!(again.last(), Some(&NodeEpoch(bench.epoch)));
+}
+
+#[test]
 fn a_report_that_waits_for_a_session_does_not_keep_the_agent_awake() {
     let mut bench = Bench::connected();
     bench.answers = false;

@@ -24,12 +24,11 @@ pub(crate) struct House {
     pub(crate) state: State,
     pub(crate) index: u64,
     pub(crate) now: Timestamp,
-    pub(crate) sequence: u64,
 }
 
 impl House {
     pub(crate) fn new() -> House {
-        House { state: State::new(), index: 0, now: Timestamp(1_000_000), sequence: 0 }
+        House { state: State::new(), index: 0, now: Timestamp(1_000_000) }
     }
 
     pub(crate) fn ask(&mut self, command: Command) -> Reply {
@@ -97,17 +96,18 @@ impl House {
         }
     }
 
+    /// The attempt's node reports about it, under its next number.
     pub(crate) fn report(&mut self, attempt: AttemptHandle, update: AttemptUpdate) -> Reply {
-        self.sequence += 1;
         let node = self.state.attempt(attempt).node;
+        let sequence = self.state.node(node).reported + 1;
+        self.report_all(node, vec![AttemptReport { sequence, attempt, update }])
+    }
+
+    /// A node reports as its last registration allows.
+    pub(crate) fn report_all(&mut self, node: NodeHandle, reports: Vec<AttemptReport>) -> Reply {
         let record = self.state.node(node);
-        let report = NodeReport {
-            node,
-            epoch: record.epoch,
-            journal: record.journal,
-            reports: vec![AttemptReport { sequence: self.sequence, attempt, update }],
-        };
-        self.ask(Command::Report(report))
+        let (epoch, journal) = (record.epoch, record.journal);
+        self.ask(Command::Report(NodeReport { node, epoch, journal, reports }))
     }
 
     pub(crate) fn end(&mut self, attempt: AttemptHandle, reason: EndReason) {

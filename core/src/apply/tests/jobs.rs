@@ -231,10 +231,13 @@ fn a_report_may_come_any_number_of_times_and_an_ended_attempt_stays_ended() {
     let attempt = house.place(house.task(run, 0, 0), node).unwrap();
     house.report(attempt, AttemptUpdate::Started { at: house.now });
     house.end(attempt, EndReason::Succeeded);
-    house.sequence = 0;
-    house.end(attempt, EndReason::FailedExit(1));
-    house.sequence = 9;
-    house.end(attempt, EndReason::FailedExit(1));
+    let at = house.now;
+    let failed =
+        || AttemptUpdate::Ended { reason: EndReason::FailedExit(1), started: None, at, output: vec![] };
+    for sequence in 1..4 {
+        let again = crate::command::AttemptReport { sequence, attempt, update: failed() };
+        assert_eq!(house.report_all(node, vec![again]), Reply::Reported { up_to: sequence.max(2) });
+    }
     assert_eq!(house.end_of(run), Some(EndReason::Succeeded));
 }
 

@@ -51,6 +51,50 @@ fn an_agent_that_comes_back_keeps_its_attempts_under_a_new_epoch() {
 }
 
 #[test]
+fn reports_behind_a_missing_one_are_refused_whole_until_it_is_sent() {
+    let mut house = House::new();
+    let node = house.node("n1");
+    let run = house.run(a_job("j", vec![a_task("a", &[]), a_task("b", &[])]));
+    let first = house.place(house.task(run, 0, 0), node).unwrap();
+    let second = house.place(house.task(run, 1, 0), node).unwrap();
+    let at = house.now;
+    let report = |sequence, attempt| AttemptReport {
+        sequence,
+        attempt,
+        update: AttemptUpdate::Ended { reason: EndReason::Succeeded, started: None, at, output: vec![] },
+    };
+    let missing = |expected| Reply::Refused(Refusal::ReportMissing { expected });
+    assert_eq!(house.report_all(node, vec![report(2, second)]), missing(1));
+    assert_eq!(house.report_all(node, vec![report(1, first), report(3, second)]), missing(2));
+    assert!(house.state.attempt(first).is_live(), "nothing of it is taken");
+    assert_eq!(house.state.node(node).reported, 0);
+    assert_eq!(house.report_all(node, vec![report(1, first)]), Reply::Reported { up_to: 1 });
+    let both = vec![report(1, first), report(2, second)];
+    assert_eq!(house.report_all(node, both), Reply::Reported { up_to: 2 });
+    assert_eq!(house.end_of(run), Some(EndReason::Succeeded));
+}
+
+#[test]
+fn another_journal_counts_its_reports_from_one() {
+    let mut house = House::new();
+    let node = house.node("n1");
+    let run = house.run(a_job("j", vec![a_task("a", &[])]));
+    let task = house.task(run, 0, 0);
+    let attempt = house.place(task, node).unwrap();
+    house.report(attempt, AttemptUpdate::Started { at: house.now });
+    let wiped = crate::command::Registration { journal: JournalId(2), ..a_node("n1") };
+    house.ask(Command::RegisterNode(wiped));
+    let again = house.place(task, node).unwrap();
+    let update = AttemptUpdate::Started { at: house.now };
+    let next = AttemptReport { sequence: 2, attempt: again, update: update.clone() };
+    assert_eq!(
+        house.report_all(node, vec![next]),
+        Reply::Refused(Refusal::ReportMissing { expected: 1 })
+    );
+    assert_eq!(house.report(again, update), Reply::Reported { up_to: 1 });
+}
+
+#[test]
 fn an_agent_with_a_wiped_directory_has_lost_its_attempts() {
     let mut house = House::new();
     let node = house.node("n1");

@@ -12,8 +12,9 @@ use crate::id::{
     AttemptHandle, JobHandle, JournalId, NodeEpoch, NodeHandle, RequestId, RunHandle, TaskHandle,
 };
 use crate::job_spec::{Count, JobSpec, Overlap, Retry, TaskSpec};
+use crate::model::NodeState;
 use crate::reason::EndReason;
-use crate::reply::Reply;
+use crate::reply::{Refusal, Reply};
 use crate::time::Millis;
 
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ enum Step {
     Drain { node: u8, drain: Option<Option<u64>> },
     Remove(u8),
     Place(Vec<(u16, u8)>),
-    Report { attempt: u16, what: u8, stale: bool, again: bool },
+    Report { attempt: u16, what: u8, stale: bool, ahead: u8 },
     Fire { job: u8, behind: u64, skip: bool },
     Advance,
 }
@@ -47,8 +48,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, drain)| Step::Drain { node, drain }),
         1 => (0u8..4).prop_map(Step::Remove),
         6 => prop::collection::vec((any::<u16>(), 0u8..4), 1..8).prop_map(Step::Place),
-        8 => (any::<u16>(), any::<u8>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
-            .prop_map(|(attempt, what, stale, again)| Step::Report { attempt, what, stale, again }),
+        8 => (any::<u16>(), any::<u8>(), prop::bool::weighted(0.1), prop_oneof![8 => Just(1u8), 2 => 0u8..4])
+            .prop_map(|(attempt, what, stale, ahead)| Step::Report { attempt, what, stale, ahead }),
         2 => (0u8..8, 0u64..3, any::<bool>()).prop_map(|(job, behind, skip)| Step::Fire { job, behind, skip }),
         3 => Just(Step::Advance),
     ]
@@ -124,8 +125,8 @@ fn perform(house: &mut House, step: &Step) -> Option<Reply> {
         Step::Place(picks) => {
             Command::Place(picks.iter().filter_map(|(task, node)| placement(house, *task, *node)).collect())
         }
-        Step::Report { attempt, what, stale, again } => {
-            Command::Report(report(house, *attempt, *what, *stale, *again)?)
+        Step::Report { attempt, what, stale, ahead } => {
+            return reported(house, report(house, *attempt, *what, *stale, *ahead)?);
         }
         Step::Fire { job, behind, skip } => Command::Fire(vec![a_fire(house, *job, *behind, *skip)?]),
         Step::Advance => Command::Advance,
@@ -149,7 +150,25 @@ fn placement(house: &House, pick: u16, node: u8) -> Option<Placement> {
     Some(Placement { task, node, epoch })
 }
 
-fn report(house: &mut House, pick: u16, what: u8, stale: bool, again: bool) -> Option<NodeReport> {
+/// A report is taken exactly when it is of the node's registration and follows on the one before, or is known.
+fn reported(house: &mut House, report: NodeReport) -> Option<Reply> {
+    let node = house.state.node(report.node);
+    let (known, ready) = (node.reported, node.state == NodeState::Ready && node.epoch == report.epoch);
+    let (handle, sequence) = (report.node, report.reports[0].sequence);
+    let reply = house.ask(Command::Report(report));
+    let expected = match sequence {
+        _ if !ready => Reply::Refused(Refusal::StaleEpoch),
+        sequence if sequence > known + 1 => Reply::Refused(Refusal::ReportMissing { expected: known + 1 }),
+        sequence => Reply::Reported { up_to: known.max(sequence) },
+    };
+    assert_eq!(reply, expected);
+    let refused = matches!(reply, Reply::Refused(_));
+    assert_eq!(house.state.node(handle).reported, if refused { known } else { known.max(sequence) });
+    Some(reply)
+}
+
+/// About some attempt, `ahead` of the last number that was taken.
+fn report(house: &House, pick: u16, what: u8, stale: bool, ahead: u8) -> Option<NodeReport> {
     let attempts: Vec<AttemptHandle> =
         house.state.tables().attempts.iter().map(|(handle, _)| handle).collect();
     let live: Vec<_> = attempts.iter().filter(|&&a| house.state.attempt(a).is_live()).copied().collect();
@@ -158,7 +177,7 @@ fn report(house: &mut House, pick: u16, what: u8, stale: bool, again: bool) -> O
     let node = house.state.attempt(attempt).node;
     let record = house.state.tables().nodes.get(node)?;
     let (epoch, journal) = (NodeEpoch(record.epoch.0 + u64::from(stale)), record.journal);
-    house.sequence += u64::from(!again);
+    let sequence = record.reported + u64::from(ahead);
     let at = house.now;
     let reason = match what % 6 {
         0 => EndReason::FailedExit(1),
@@ -171,7 +190,7 @@ fn report(house: &mut House, pick: u16, what: u8, stale: bool, again: bool) -> O
         0 => AttemptUpdate::Started { at },
         _ => AttemptUpdate::Ended { reason, started: Some(at), at, output },
     };
-    let reports = vec![AttemptReport { sequence: house.sequence, attempt, update }];
+    let reports = vec![AttemptReport { sequence, attempt, update }];
     Some(NodeReport { node, epoch, journal, reports })
 }
 
@@ -241,7 +260,6 @@ proptest! {
             prop_assert_eq!(reply, perform(&mut twin, step));
         }
         prop_assert_eq!(house.state.hash(), twin.state.hash());
-        house.sequence += 1000;
         settle(&mut house);
     }
 }

@@ -87,12 +87,10 @@ impl Led {
     }
 
     fn end(&mut self, attempt: AttemptHandle, reason: EndReason) {
-        self.house.sequence += 1;
-        let record = self.house.state.attempt(attempt);
-        let (node, sequence, at) = (record.node, self.house.sequence, self.house.now);
+        let (node, at) = (self.house.state.attempt(attempt).node, self.house.now);
         let update = AttemptUpdate::Ended { reason, started: Some(at), at, output: Vec::new() };
         let record = self.house.state.node(node);
-        let (epoch, journal) = (record.epoch, record.journal);
+        let (epoch, journal, sequence) = (record.epoch, record.journal, record.reported + 1);
         let reports = vec![crate::command::AttemptReport { sequence, attempt, update }];
         self.ask(Command::Report(crate::command::NodeReport { node, epoch, journal, reports }));
     }
