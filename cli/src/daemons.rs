@@ -91,12 +91,16 @@ pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Resu
 }
 
 fn birth(config: &config::Server) -> Result<Birth, Failure> {
-    let members = config::members(config).map_err(|why| Failure::new(Exit::InvalidSpec, "", why))?;
+    let members = config::members(config).map_err(|why| Failure::new(Exit::InvalidSpec, None, why))?;
     let (id, cluster) = (config.id, config.cluster.clone());
     Ok(match &config.join {
         Some(joined) => {
             let cluster: ClusterId = joined.parse().map_err(|error| {
-                Failure::new(Exit::InvalidSpec, "", format!("`{joined}` is not the id of a cluster: {error}"))
+                Failure::new(
+                    Exit::InvalidSpec,
+                    None,
+                    format!("`{joined}` is not the id of a cluster: {error}"),
+                )
             })?;
             Birth::Join { id, cluster, members }
         }
@@ -119,7 +123,7 @@ pub(crate) async fn start_agent(
         Some(name) => name.clone(),
         None => host_name()?,
     };
-    let capacity = config.capacity().map_err(|why| Failure::new(Exit::InvalidSpec, "", why))?;
+    let capacity = config.capacity().map_err(|why| Failure::new(Exit::InvalidSpec, None, why))?;
     let settings = agent::Config {
         capacity: Capacity { cpu_milli: capacity.0, memory: capacity.1 },
         attributes: config.attributes.clone(),
@@ -258,5 +262,5 @@ fn cannot(what: &str, error: &dyn std::error::Error) -> Failure {
         text.push_str(&format!("\n{inner}"));
         cause = inner.source();
     }
-    Failure::new(Exit::Other, "", text)
+    Failure::new(Exit::Other, None, text)
 }

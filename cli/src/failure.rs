@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use berth_client::{Error, Missing, Tried, Violation};
-use berth_spec::{Report, escape};
+use berth_spec::{Code, Report, escape};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -26,10 +26,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Failure {
+    pub(crate) fn new(exit: Exit, code: impl Into<Option<Code>>, message: impl Into<String>) -> Failure {
         Failure {
             exit,
-            code: code.to_owned(),
+            code: code.into().map(|code: Code| code.to_string()).unwrap_or_default(),
             message: message.into(),
             notes: Vec::new(),
             help: None,
@@ -40,14 +40,14 @@ impl Failure {
 
     /// The command line asks for something that makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
-        Failure::new(Exit::Usage, "", message)
+        Failure::new(Exit::Usage, None, message)
     }
 
     /// The mistakes of a spec.
     pub(crate) fn spec(report: Report) -> Failure {
         let code = match report.diagnostics.as_slice() {
-            [only] => only.code.as_str(),
-            _ => "E106",
+            [only] => only.code,
+            _ => Code::Several,
         };
         let mut failure = Failure::new(Exit::InvalidSpec, code, report.summary());
         failure.report = Some(Box::new(report));
@@ -56,7 +56,7 @@ impl Failure {
 
     /// Ends with this code and says nothing.
     pub(crate) fn silent(exit: Exit) -> Failure {
-        Failure { silent: true, ..Failure::new(exit, "", "") }
+        Failure { silent: true, ..Failure::new(exit, None, "") }
     }
 
     #[must_use]
@@ -118,7 +118,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let (exit, help) = meaning(&error);
         let code = error.code().to_owned();
-        let mut failure = Failure::new(exit, &code, "");
+        let mut failure = Failure::new(exit, None, "");
+        failure.code = code;
         failure.help = help.map(str::to_owned);
         match error {
             Error::Spec(report) => return Failure::spec(*report),
@@ -212,13 +213,13 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Failure::silent(Exit::Ok);
         }
-        Failure::new(Exit::Other, "", error.to_string())
+        Failure::new(Exit::Other, None, error.to_string())
     }
 }
 
 impl From<berth_daemon::config::Error> for Failure {
     fn from(error: berth_daemon::config::Error) -> Failure {
-        let mut failure = Failure::new(Exit::InvalidSpec, "", error.to_string());
+        let mut failure = Failure::new(Exit::InvalidSpec, None, error.to_string());
         failure.notes.extend(std::error::Error::source(&error).map(ToString::to_string));
         failure
     }
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_servers_say_cannot_move_the_cursor() {
-        let text = Failure::new(Exit::Other, "E500", "a\x1b[2Jb\nc\rd").render(false);
+        let text = Failure::new(Exit::Other, Code::Internal, "a\x1b[2Jb\nc\rd").render(false);
         assert_eq!(text, "error[E500]: a\\x1b[2Jb\n  c\\rd\n");
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn is_file(argument: &str) -> bool {
 pub(crate) fn read(file: &str) -> Result<Parsed, Failure> {
     let cannot = |error: std::io::Error| {
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Other };
-        Failure::new(exit, "", format!("cannot read `{file}`: {error}"))
+        Failure::new(exit, None, format!("cannot read `{file}`: {error}"))
     };
     let mut text = Vec::new();
     let (name, dir) = if file == STDIN {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use berth_core::code::Code;
+
 use crate::key::RequestKey;
 
 /// Why a request failed. [`Error::code`] is the code under which the catalogue of messages knows it.
@@ -119,30 +121,33 @@ impl Error {
     /// The code of the catalogue that command line, API and UI share.
     pub fn code(&self) -> &str {
         let (refusal, usual) = match self {
-            Error::Endpoint { .. } | Error::Unreachable { .. } => return "E501",
-            Error::NoLeader { .. } => return "E502",
-            Error::Overloaded { .. } => return "E503",
-            Error::OutcomeUnknown { .. } => return "E504",
-            Error::Malformed { .. } => return "E500",
+            Error::Endpoint { .. } | Error::Unreachable { .. } => return Code::Unreachable.as_str(),
+            Error::NoLeader { .. } => return Code::NoLeader.as_str(),
+            Error::Overloaded { .. } => return Code::Overloaded.as_str(),
+            Error::OutcomeUnknown { .. } => return Code::OutcomeUnknown.as_str(),
+            Error::Malformed { .. } => return Code::Internal.as_str(),
             Error::Spec(report) => {
                 return match report.diagnostics.as_slice() {
                     [only] => only.code.as_str(),
-                    _ => "E106",
+                    _ => Code::Several.as_str(),
                 };
             }
             Error::Invalid { violations, .. } => {
-                return violations.iter().find(|v| !v.warning).map_or("E400", |first| first.code.as_str());
+                return violations
+                    .iter()
+                    .find(|v| !v.warning)
+                    .map_or(Code::Invalid.as_str(), |first| first.code.as_str());
             }
-            Error::NotFound { refusal, .. } | Error::Denied(refusal) => (refusal, "E403"),
-            Error::NeverFits(refusal) => (refusal, "E402"),
-            Error::Conflict(refusal) => (refusal, "E409"),
-            Error::KeyReused(refusal) => (refusal, "E406"),
-            Error::AmbiguousRun(refusal) => (refusal, "E407"),
-            Error::Full(refusal) => (refusal, "E408"),
-            Error::LogsUnavailable(refusal) => (refusal, "E505"),
-            Error::Internal(refusal) => (refusal, "E500"),
+            Error::NotFound { refusal, .. } | Error::Denied(refusal) => (refusal, Code::NotVisible),
+            Error::NeverFits(refusal) => (refusal, Code::NeverFits),
+            Error::Conflict(refusal) => (refusal, Code::Conflict),
+            Error::KeyReused(refusal) => (refusal, Code::KeyReused),
+            Error::AmbiguousRun(refusal) => (refusal, Code::AmbiguousRun),
+            Error::Full(refusal) => (refusal, Code::Full),
+            Error::LogsUnavailable(refusal) => (refusal, Code::LogsUnavailable),
+            Error::Internal(refusal) => (refusal, Code::Internal),
         };
-        if refusal.code.is_empty() { usual } else { &refusal.code }
+        if refusal.code.is_empty() { usual.as_str() } else { &refusal.code }
     }
 
     /// True when the same request may succeed later and sending it again can do no harm. An

@@ -99,8 +99,8 @@ impl Diagnostic {
     /// The same for programs: code, severity, message, path, line, column, why, help, related.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
-            "code": self.code,
-            "severity": self.severity,
+            "code": self.code.as_str(),
+            "severity": self.severity.word(),
             "message": self.message,
             "path": self.path,
             "line": self.span.line,

@@ -17,7 +17,6 @@
 pub mod limits;
 mod quote;
 
-mod code;
 mod source;
 
 mod diagnostic;
@@ -43,7 +42,6 @@ mod parse;
 mod schema;
 mod write;
 
-pub use crate::code::{Code, NoSuchCode, Severity, catalogue};
 pub use crate::diagnostic::{Diagnostic, Related};
 pub use crate::parse::{Parsed, parse};
 pub use crate::quote::escape;
@@ -51,6 +49,7 @@ pub use crate::report::Report;
 pub use crate::schema::{fields_markdown, json_schema};
 pub use crate::source::{Source, Span};
 pub use crate::write::{bytes, milli, to_yaml};
+pub use berth_core::code::{self, Code, NoSuchCode, Severity, catalogue};
 
 /// The version of the format that is read here.
 pub use crate::shape::document::API_VERSION;

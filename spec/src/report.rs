@@ -76,7 +76,7 @@ impl Report {
             _ => Code::Several,
         };
         serde_json::json!({
-            "code": code,
+            "code": code.as_str(),
             "message": self.summary(),
             "file": self.source.name(),
             "errors": self.count(Severity::Error),

@@ -42,7 +42,7 @@ impl Agent {
     pub(crate) async fn run(self, _session: &Session, global: &Global) -> Result<Exit, Failure> {
         let config = self.config.clone();
         let loaded = crate::config::load(config.as_deref(), self.flags(global))?.value;
-        telemetry::init(&loaded.log).map_err(|error| Failure::new(Exit::Other, "", error.to_string()))?;
+        telemetry::init(&loaded.log).map_err(|error| Failure::new(Exit::Other, None, error.to_string()))?;
         let tasks = Tasks::new();
         shutdown::on_signals(&tasks)?;
         let started = daemons::start_agent(&loaded.agent, TasksOfAgent::Outlive, &tasks).await?;

@@ -55,7 +55,7 @@ impl Dev {
             None => None,
         };
         let log = telemetry::Config { filter: self.log.clone(), ..telemetry::Config::default() };
-        telemetry::init(&log).map_err(|error| Failure::new(Exit::Usage, "", error.to_string()))?;
+        telemetry::init(&log).map_err(|error| Failure::new(Exit::Usage, None, error.to_string()))?;
         let dir = tempfile::Builder::new().prefix("berth-dev-").tempdir()?;
         let tasks = Tasks::new();
         let agents = tasks.group();
@@ -107,7 +107,7 @@ impl Dev {
     /// Ctrl-C is how it usually ends; a failed task, or a run that is cut short, is another matter.
     fn stopped(&self, tasks: &Tasks) -> Failure {
         match tasks.failure() {
-            Some(failure) => Failure::new(Exit::Other, "", failure.to_string()),
+            Some(failure) => Failure::new(Exit::Other, None, failure.to_string()),
             None if self.run.is_some() => Failure::silent(Exit::Interrupted),
             None => Failure::silent(Exit::Ok),
         }
@@ -151,7 +151,7 @@ async fn until_ready(client: &Client, node: &str) -> Result<(), Failure> {
         if began.elapsed() > READY_WITHIN {
             return Err(Failure::new(
                 Exit::TimedOut,
-                "",
+                None,
                 format!("server and agent did not get ready: {waited}"),
             )
             .help("try again with --log info"));

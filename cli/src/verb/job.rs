@@ -6,6 +6,7 @@ mod validate;
 
 pub(crate) use run::{JobOrFile, conclude, short, start, wait};
 
+use berth_spec::Code;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -106,7 +107,7 @@ async fn show(session: &Session, job: &Named, spec: bool) -> Result<Exit, Failur
     let yaml = match &job.spec {
         Some(spec) => {
             let spec = berth_proto::convert::job_spec::from_proto(spec.clone()).map_err(|error| {
-                Failure::new(Exit::Other, "E500", format!("the registered spec: {error}"))
+                Failure::new(Exit::Other, Code::Internal, format!("the registered spec: {error}"))
             })?;
             berth_spec::to_yaml(&spec)
         }

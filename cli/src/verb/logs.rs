@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use berth_client::api::{RunView, StepView, TaskState};
 use berth_client::{Client, LogFrom, LogPiece, LogQuery, LogStream, TaskFilter};
+use berth_spec::Code;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -80,14 +81,16 @@ impl Logs {
     fn step<'a>(&self, run: &'a RunView) -> Result<&'a StepView, Failure> {
         let names = || run.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ");
         match (&self.task, run.steps.as_slice()) {
-            (_, []) if is_over(run) => {
-                Err(Failure::new(Exit::NotFound, "E505", "only a summary of this run is left, and no logs"))
-            }
+            (_, []) if is_over(run) => Err(Failure::new(
+                Exit::NotFound,
+                Code::LogsUnavailable,
+                "only a summary of this run is left, and no logs",
+            )),
             (None, [only]) => Ok(only),
             (None, _) => Err(Failure::usage(format!("the run has several tasks: {}", names()))
                 .help("choose one with --task NAME")),
             (Some(name), steps) => steps.iter().find(|step| step.name == *name).ok_or_else(|| {
-                Failure::new(Exit::NotFound, "E403", format!("the run has no task `{name}`"))
+                Failure::new(Exit::NotFound, Code::NotVisible, format!("the run has no task `{name}`"))
                     .help(format!("it has: {}", names()))
             }),
         }
@@ -210,14 +213,22 @@ async fn until_started(client: &Client, run: &str, step: &str, index: u32) -> Re
             Some(task) if !task.attempts.is_empty() => return Ok(()),
             Some(task) if task.state() == TaskState::Ended => {
                 let why = words::reason(task.reason.as_ref());
-                return Err(Failure::new(Exit::NotFound, "E505", format!("`{step}` never ran: {why}")));
+                return Err(Failure::new(
+                    Exit::NotFound,
+                    Code::LogsUnavailable,
+                    format!("`{step}` never ran: {why}"),
+                ));
             }
             Some(task) => words::wait(task.wait.as_ref(), units::now_ms()),
             None => "its size is not known yet".to_owned(),
         };
         let over = task.is_none() && is_over(&client.run(run).await?);
         if over {
-            return Err(Failure::new(Exit::NotFound, "E505", format!("`{step}` never ran: the run is over")));
+            return Err(Failure::new(
+                Exit::NotFound,
+                Code::LogsUnavailable,
+                format!("`{step}` never ran: the run is over"),
+            ));
         }
         if told != why {
             say(&format!("waiting for {} to start: {}", berth_spec::escape(step), berth_spec::escape(&why)));

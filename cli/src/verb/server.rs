@@ -55,7 +55,7 @@ impl Server {
     pub(crate) async fn run(self, _session: &Session) -> Result<Exit, Failure> {
         let config = self.config.clone();
         let loaded = crate::config::load(config.as_deref(), self.flags())?.value;
-        telemetry::init(&loaded.log).map_err(|error| Failure::new(Exit::Other, "", error.to_string()))?;
+        telemetry::init(&loaded.log).map_err(|error| Failure::new(Exit::Other, None, error.to_string()))?;
         let tasks = Tasks::new();
         shutdown::on_signals(&tasks)?;
         let started = daemons::start_server(&loaded.server, &tasks).await?;
@@ -85,8 +85,8 @@ pub(crate) async fn until_stopped(tasks: &Tasks) -> Result<Exit, Failure> {
     tasks.stopping().await;
     let late = tasks.shutdown(STOP_WITHIN).await;
     if let Some(failure) = tasks.failure() {
-        return Err(Failure::new(Exit::Other, "", failure.to_string()));
+        return Err(Failure::new(Exit::Other, None, failure.to_string()));
     }
-    late.map_err(|late| Failure::new(Exit::Other, "", late.to_string()))?;
+    late.map_err(|late| Failure::new(Exit::Other, None, late.to_string()))?;
     Ok(Exit::Ok)
 }

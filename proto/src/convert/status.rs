@@ -1,5 +1,6 @@
 //! How requests fail at the public API: a gRPC status whose binary details are an [`ErrorDetail`].
 
+use berth_core::code::Code;
 use berth_core::reply::Refusal;
 use prost::Message;
 use tonic::{Code as Grpc, Status};
@@ -21,7 +22,7 @@ pub fn detail(error: ErrorCode, message: impl Into<String>) -> ErrorDetail {
         leaderless.then_some(RETRY_NO_LEADER_MS).or_else(|| busy.then_some(RETRY_OVERLOADED_MS));
     ErrorDetail {
         error: error.into(),
-        code: catalogue(error).to_owned(),
+        code: catalogue(error).to_string(),
         message: message.into(),
         violations: Vec::new(),
         retry_after_ms,
@@ -72,7 +73,7 @@ pub fn of_refusal(refusal: &Refusal) -> ErrorDetail {
 pub fn of_invalid(error: &Error) -> ErrorDetail {
     let violation = FieldViolation {
         path: error.path.clone(),
-        code: catalogue(ErrorCode::Invalid).to_owned(),
+        code: catalogue(ErrorCode::Invalid).to_string(),
         message: error.fault.to_string(),
         help: String::new(),
         severity: Severity::Error.into(),
@@ -81,33 +82,33 @@ pub fn of_invalid(error: &Error) -> ErrorDetail {
 }
 
 /// The code of a failure in the catalogue of messages.
-pub fn catalogue(error: ErrorCode) -> &'static str {
+pub fn catalogue(error: ErrorCode) -> Code {
     match error {
-        ErrorCode::Unspecified | ErrorCode::Internal => "E500",
-        ErrorCode::Invalid => "E400",
-        ErrorCode::OverLimit => "E401",
-        ErrorCode::NeverFits => "E402",
+        ErrorCode::Unspecified | ErrorCode::Internal => Code::Internal,
+        ErrorCode::Invalid => Code::Invalid,
+        ErrorCode::OverLimit => Code::QuotaQueued,
+        ErrorCode::NeverFits => Code::NeverFits,
         ErrorCode::UnknownTenant
         | ErrorCode::UnknownJob
         | ErrorCode::UnknownRun
         | ErrorCode::UnknownNode
         | ErrorCode::UnknownTask
         | ErrorCode::UnknownMember
-        | ErrorCode::Denied => "E403",
-        ErrorCode::StaleClusterEpoch | ErrorCode::StaleEpoch => "E405",
-        ErrorCode::KeyReused => "E406",
-        ErrorCode::AmbiguousRun => "E407",
-        ErrorCode::Full => "E408",
+        | ErrorCode::Denied => Code::NotVisible,
+        ErrorCode::StaleClusterEpoch | ErrorCode::StaleEpoch => Code::StaleRevision,
+        ErrorCode::KeyReused => Code::KeyReused,
+        ErrorCode::AmbiguousRun => Code::AmbiguousRun,
+        ErrorCode::Full => Code::Full,
         ErrorCode::NodeClosed
         | ErrorCode::NodeBusy
         | ErrorCode::NodeInService
         | ErrorCode::DoesNotFit
-        | ErrorCode::NotReady => "E409",
-        ErrorCode::Membership => "E410",
-        ErrorCode::NoLeader | ErrorCode::NotLeader | ErrorCode::StaleTerm => "E502",
-        ErrorCode::Overloaded => "E503",
-        ErrorCode::UnknownOutcome => "E504",
-        ErrorCode::LogsUnavailable => "E505",
+        | ErrorCode::NotReady => Code::Conflict,
+        ErrorCode::Membership => Code::Membership,
+        ErrorCode::NoLeader | ErrorCode::NotLeader | ErrorCode::StaleTerm => Code::NoLeader,
+        ErrorCode::Overloaded => Code::Overloaded,
+        ErrorCode::UnknownOutcome => Code::OutcomeUnknown,
+        ErrorCode::LogsUnavailable => Code::LogsUnavailable,
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use berth_core::code::Code;
 use berth_core::command::{Command, Submit};
 use berth_core::explain::{self, Obstacle};
 use berth_core::id::{JobHandle, TenantHandle};
@@ -150,9 +151,9 @@ pub(super) fn job_named(state: &State, tenant: &str, job: &str) -> Result<JobHan
 /// What this cluster has against a spec, and whether submitting it would change anything.
 fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
     let violation =
-        |path: String, code: &str, message: String, help: &str, severity: Severity| FieldViolation {
+        |path: String, code: Code, message: String, help: &str, severity: Severity| FieldViolation {
             path,
-            code: code.to_owned(),
+            code: code.to_string(),
             message,
             help: help.to_owned(),
             severity: severity.into(),
@@ -160,7 +161,7 @@ fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
     let Some(tenant) = state.tenant_named(&spec.tenant) else {
         let message = format!("tenant `{}` is not found or not visible to you", spec.tenant);
         let help = "an operator adds tenants with `berth tenant apply`";
-        return (vec![violation("tenant".into(), "E403", message, help, Severity::Error)], true);
+        return (vec![violation("tenant".into(), Code::NotVisible, message, help, Severity::Error)], true);
     };
     let mut violations: Vec<FieldViolation> = explain::misfits(state, spec)
         .into_iter()
@@ -175,7 +176,7 @@ fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
                 Obstacle::Executor(kind) => (kind.word().to_owned(), Severity::Warning, WAITS),
             };
             let path = format!("tasks[{}].{field}", misfit.task);
-            violation(path, "E402", misfit.to_string(), help, severity)
+            violation(path, Code::NeverFits, misfit.to_string(), help, severity)
         })
         .collect();
     if let Some(When::At(instant)) = spec.schedule.as_ref().map(|schedule| schedule.when)
@@ -184,7 +185,7 @@ fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
         let message = format!("{} is over: the schedule never fires", instant.rfc3339());
         violations.push(violation(
             "schedule.at".into(),
-            "E304",
+            Code::ScheduleRange,
             message,
             "give a later instant",
             Severity::Warning,

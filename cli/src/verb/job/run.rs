@@ -97,10 +97,12 @@ pub(crate) async fn wait(
             ));
             Err(Failure::silent(Exit::Interrupted))
         }
-        Followed::TimedOut => {
-            Err(Failure::new(Exit::TimedOut, "", format!("run {} is not over yet; it goes on", escape(run)))
-                .help(format!("follow it with `berth run wait {}`", escape(short(run)))))
-        }
+        Followed::TimedOut => Err(Failure::new(
+            Exit::TimedOut,
+            None,
+            format!("run {} is not over yet; it goes on", escape(run)),
+        )
+        .help(format!("follow it with `berth run wait {}`", escape(short(run))))),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The catalogue of everything that can be wrong, as users see it: one list for CLI, API and UI.
+//!
+//! Numbers of 100 to 399 are mistakes in the text of a spec, 400 to 499 refusals, 500 to 599 answers that did not
+//! come, 600 and more what became of a task.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// How grave a diagnostic is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Nothing is submitted.
     Error,
@@ -86,6 +88,8 @@ codes! {
     LocalTime = "E303", "a local time that is skipped or repeated";
     /// Never, too often, too many.
     ScheduleRange = "E304", "a schedule that never fires, or beyond the limits";
+    /// Fields that no client of this release would send so.
+    Invalid = "E400", "a request that is not valid";
     /// Accepted and waiting for the tenant's quota.
     QuotaQueued = "E401", "over quota now, queued";
     /// No amount of waiting would help.
@@ -96,12 +100,28 @@ codes! {
     Token = "E404", "a token that is not valid here";
     /// Planned against an older revision.
     StaleRevision = "E405", "changed in the meantime";
+    /// Its key stands for another request already.
+    KeyReused = "E406", "a key that was used for another request";
+    /// More than one run begins so.
+    AmbiguousRun = "E407", "a run that is not named clearly";
+    /// So many jobs, runs or nodes that there may be no more.
+    Full = "E408", "a bound of the cluster is reached";
+    /// Such as a node that still runs tasks.
+    Conflict = "E409", "not possible in the present state";
+    /// It would lose the quorum, or another change is under way.
+    Membership = "E410", "a change of members that is not safe now";
+    /// A bug; the message has an id that the server's log has too.
+    Internal = "E500", "a fault of the server";
     /// No server answered.
     Unreachable = "E501", "no server can be reached";
     /// Servers answer, but none leads.
     NoLeader = "E502", "the cluster has no leader";
+    /// A queue is full.
+    Overloaded = "E503", "the cluster is overloaded";
     /// Cut off before the answer came.
     OutcomeUnknown = "E504", "the connection ended before the answer";
+    /// They, or the node that has them, are out of reach.
+    LogsUnavailable = "E505", "logs that cannot be had";
     /// The program did not start or did not end well.
     TaskFailed = "E601", "a task failed";
     /// Control characters where people look at text.
@@ -150,12 +170,6 @@ impl FromStr for Code {
 
     fn from_str(text: &str) -> Result<Code, NoSuchCode> {
         ALL.iter().find(|(_, known, _)| *known == text).map(|&(code, _, _)| code).ok_or(NoSuchCode)
-    }
-}
-
-impl serde::Serialize for Code {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
