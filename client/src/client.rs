@@ -156,9 +156,19 @@ impl Round<'_> {
     /// Chooses the next server and waits for its turn, or says why there is none.
     async fn go_on(&mut self, verdict: Verdict) -> Result<(), Error> {
         match verdict {
+            // A fault of this server says nothing of what became of an earlier try. Every other refusal does: a
+            // request that was applied gets its first answer again.
+            Verdict::Refused(error) if self.left_in_doubt() && matches!(*error, Error::Internal(_)) => {
+                self.note(error.to_string());
+                Err(self.give_up())
+            }
             Verdict::Refused(error) => Err(*error),
             Verdict::Later { message, after } => {
                 if after >= self.remaining() {
+                    if self.left_in_doubt() {
+                        self.note(message);
+                        return Err(self.give_up());
+                    }
                     return Err(Error::Overloaded { message, retry_after: after });
                 }
                 tokio::time::sleep(after).await;
@@ -192,6 +202,11 @@ impl Round<'_> {
             self.hints = 0;
         }
         if self.remaining().is_zero() { Err(self.give_up()) } else { Ok(()) }
+    }
+
+    /// An earlier try of this write may have been applied.
+    fn left_in_doubt(&self) -> bool {
+        self.key.is_some() && self.maybe_applied
     }
 
     fn note(&mut self, answer: String) {

@@ -59,6 +59,7 @@ mod tenants;
 mod text;
 
 mod follow;
+mod log_text;
 mod logs;
 mod watch;
 
@@ -68,6 +69,7 @@ pub use error::{Error, Missing, Refusal, Tried, Violation};
 pub use follow::{Followed, RunResult};
 pub use jobs::{Submit, Submitted, Validation};
 pub use key::RequestKey;
+pub use log_text::{LogDecoder, LogText};
 pub use logs::{LogFrom, LogPiece, LogQuery, LogStream, Logs};
 pub use operator::AddedMember;
 pub use pages::Pages;

@@ -104,6 +104,28 @@ async fn a_write_of_which_the_outcome_stays_unknown_comes_back_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_write_that_may_have_been_applied_stays_unknown_whatever_a_later_server_answers() {
+    for later in [Step::Overloaded(Duration::from_secs(60)), Step::Fail(ErrorCode::Internal)] {
+        let first = Scripted::start([Step::Fail(ErrorCode::UnknownOutcome)]).await;
+        let second = Scripted::start([later]).await;
+        let key = RequestKey::random();
+        let submit = Submit::job("acme", "nightly").key(key);
+        let error = client(&[first.address(), second.address()]).submit(submit).await.unwrap_err();
+        let Error::OutcomeUnknown { key: of_error, tried } = error else { panic!("{error:?}") };
+        assert_eq!(of_error, key);
+        assert_eq!(tried.len(), 2, "{tried:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_write_in_doubt_is_final_because_an_applied_one_gets_its_first_answer() {
+    let server =
+        Scripted::start([Step::Fail(ErrorCode::UnknownOutcome), Step::Fail(ErrorCode::UnknownJob)]).await;
+    let error = client(&[server.address()]).submit(Submit::job("acme", "nightly").start()).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_frozen_server_is_noticed_and_passed_over() {
     // Connections are accepted by the system and never answered.
     let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

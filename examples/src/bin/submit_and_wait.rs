@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use berth_client::{LogPiece, LogQuery, RequestKey, Submit};
+use berth_client::{LogDecoder, LogQuery, RequestKey, Submit};
 use futures_util::StreamExt;
 
 const SPEC: &str = r#"
@@ -46,9 +46,10 @@ async fn main() -> Result<ExitCode> {
     for step in &result.run.steps {
         for index in 0..step.size.unwrap_or(0) {
             let mut logs = client.logs(LogQuery { index, ..LogQuery::of(&run, &step.name) });
+            let mut decoder = LogDecoder::default();
             while let Some(piece) = logs.next().await {
-                if let LogPiece::Data { bytes, .. } = piece? {
-                    write!(out, "{}[{index}]: {}", step.name, String::from_utf8_lossy(&bytes))?;
+                if let Some(found) = decoder.text(&piece?) {
+                    write!(out, "{}[{index}]: {}", step.name, found.text)?;
                 }
             }
         }

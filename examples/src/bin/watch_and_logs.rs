@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use berth_client::api::run_event::{Kind, Now};
 use berth_client::api::{RunEvent, RunState};
-use berth_client::{Client, LogPiece, LogQuery, WatchFilter, Watched};
+use berth_client::{Client, LogDecoder, LogQuery, WatchFilter, Watched};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 #[tokio::main]
@@ -76,9 +76,10 @@ fn started(event: &RunEvent) -> Option<LogQuery> {
 async fn follow(client: Client, query: LogQuery) -> Result<()> {
     let name = format!("{}[{}]", query.task, query.index);
     let mut logs = client.logs(query);
+    let mut decoder = LogDecoder::default();
     while let Some(piece) = logs.next().await {
-        if let LogPiece::Data { bytes, .. } = piece? {
-            String::from_utf8_lossy(&bytes).lines().try_for_each(|line| say(&format!("{name} | {line}")))?;
+        if let Some(found) = decoder.text(&piece?) {
+            found.text.lines().try_for_each(|line| say(&format!("{name} | {line}")))?;
         }
     }
     Ok(())
