@@ -19,6 +19,8 @@ use berth_proto::v1::runs_server::RunsServer;
 use berth_proto::v1::tenants_server::TenantsServer;
 use tokio::net::TcpListener;
 use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::api::{
     About, AgentsService, JobsService, LogsService, NodesService, OperatorService, RunsService,
@@ -112,14 +114,13 @@ impl Server {
         // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
         let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
         let (node, handle) = started.map_err(|_| StartError::Stopped)??;
-        let log = Log::new(handle.clone(), views);
+        let log = Log::new(handle, views);
         forwarded.open(log.clone());
 
         let (lead, connections) =
-            Lead::new(config.leader, handle.identity().cluster, log.clone(), tasks.clone());
+            Lead::new(config.leader, log.node().identity().cluster, log.clone(), tasks.clone());
         tasks.spawn("leader", OnFailure::StopProcess, lead.run());
         Measures::register(registry, &log, metrics);
-        watch_health(&tasks, handle, health.clone());
         let about = About { address: reached_at, started: Instant::now() };
         serve(&tasks, listener, &log, connections, about, health);
         tracing::info!(%address, peer.address = %peer_address, "the server is up");
@@ -223,20 +224,24 @@ fn random() -> Result<u128, StartError> {
     Ok(u128::from_be_bytes(bytes))
 }
 
-/// The server is ready while it knows a leader.
-fn watch_health(tasks: &Tasks, handle: NodeHandle<Arc<berth_core::reply::Applied>>, health: Health) {
+/// The server is ready, and serves as far as gRPC's own health service tells, while it knows a leader.
+fn watch_health(
+    tasks: &Tasks,
+    handle: &NodeHandle<Arc<berth_core::reply::Applied>>,
+    health: Health,
+    reporter: HealthReporter,
+) {
     let stop = tasks.token();
+    let mut status = handle.status();
     tasks.spawn("health", OnFailure::Log, async move {
-        let mut status = handle.status();
         loop {
             let leader = status.borrow_and_update().leader;
-            health.report(
-                "raft",
-                match leader {
-                    Some(_) => Status::Ready,
-                    None => Status::NotReady("no leader is known".to_owned()),
-                },
-            );
+            let (part, served) = match leader {
+                Some(_) => (Status::Ready, ServingStatus::Serving),
+                None => (Status::NotReady("no leader is known".to_owned()), ServingStatus::NotServing),
+            };
+            health.report("raft", part);
+            reporter.set_service_status("", served).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = status.changed() => if changed.is_err() { return },
@@ -269,14 +274,7 @@ fn routes(tasks: &Tasks, log: &Log, connections: Connections, about: About, heal
     let hub = LogHub::default();
     let agents = AgentsService::new(log.clone(), connections, hub.clone(), tasks.clone());
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let stop = tasks.token();
-    let health = health.clone();
-    tasks.spawn("grpc-health", OnFailure::Log, async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = health.ready() => reporter.set_service_status("", tonic_health::ServingStatus::Serving).await,
-        }
-    });
+    watch_health(tasks, log.node(), health.clone(), reporter);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .build_v1()
