@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use berth_client::{Error, Missing, Tried, Violation};
-use berth_spec::{Code, Report, escape};
+use berth_spec::{Code, Report, Severity, escape};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -52,6 +52,24 @@ impl Failure {
         let mut failure = Failure::new(Exit::InvalidSpec, code, report.summary());
         failure.report = Some(Box::new(report));
         failure
+    }
+
+    /// A spec that the cluster refuses: it ends as the same refusal of a request would.
+    pub(crate) fn refused_spec(report: Report) -> Failure {
+        let errors = || report.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let exit = if errors().all(|found| found.code == Code::NotVisible) {
+            Exit::NotFound
+        } else if errors().all(|found| found.code == Code::NeverFits) {
+            Exit::QuotaOrConflict
+        } else {
+            Exit::InvalidSpec
+        };
+        Failure { exit, ..Failure::spec(report) }
+    }
+
+    /// The mistakes of a spec, if it is about those.
+    pub(crate) fn report_mut(&mut self) -> Option<&mut Report> {
+        self.report.as_deref_mut()
     }
 
     /// Ends with this code and says nothing.

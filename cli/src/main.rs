@@ -30,6 +30,7 @@ mod session;
 
 mod progress;
 mod spec_file;
+mod largest_node;
 mod verb;
 
 use std::ffi::OsString;

@@ -1,6 +1,7 @@
 //! The public API: every handler makes a caller of its request, is authorised, checks what it was given, and then
 //! reads a view or has a command applied.
 
+mod admission;
 mod agents;
 mod jobs;
 mod logs;

@@ -45,11 +45,11 @@ impl Operator {
                 let (id, cluster) = (added.id, &added.cluster_id);
                 let json = || json!({ "id": id, "cluster_id": cluster, "address": address });
                 session.output.data(|| format!("{id}\n"), json)?;
+                let members = client.members().await.unwrap_or_default();
                 say(&format!(
-                    "member {id} is expected at {}; start it with an empty data directory:\n  \
-                     berth server --id {id} --join {cluster} --peer-listen {} --member ... (the present members)",
+                    "member {id} is expected at {}; start it with an empty data directory:\n  {}",
                     berth_spec::escape(&address),
-                    berth_spec::escape(&address),
+                    view::start_of(id, cluster, &address, &members),
                 ));
             }
             Operator::Remove { id } => {

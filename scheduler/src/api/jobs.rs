@@ -1,24 +1,19 @@
 use std::sync::Arc;
 
-use berth_core::code::Code;
 use berth_core::command::{Command, Submit};
-use berth_core::explain::{self, Obstacle};
 use berth_core::id::{JobHandle, TenantHandle};
-use berth_core::job_spec::{JobSpec, When};
 use berth_core::reply::Reply;
 use berth_core::state::State;
 use berth_proto::convert::job_spec;
 use berth_proto::convert::status::of_invalid;
 use berth_proto::v1::jobs_server::Jobs;
-use berth_proto::v1::{self, ErrorCode, FieldViolation, Severity};
+use berth_proto::v1::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
-use super::{admit, failed, invalid, key, of_tenant, page, render, unknown, write};
+use super::{admission, admit, failed, invalid, key, of_tenant, page, render, unknown, write};
 use crate::access::{Action, Resource};
-use crate::log::{Log, wall_clock};
+use crate::log::Log;
 
-/// What becomes of a task that no node of today can take.
-const WAITS: &str = "it will wait until a node that can take it joins";
 /// How many of a job's runs can be shown with it.
 const RUNS_MAX: usize = 100;
 
@@ -45,6 +40,11 @@ impl Jobs for JobsService {
         let spec = spec.map_err(|error| failed(&of_invalid(&error.inside("spec"))))?;
         if spec.is_none() && !request.start {
             return Err(invalid("start", "asks for nothing: neither a spec nor a start"));
+        }
+        if let Some(spec) = &spec
+            && let Some(refusal) = admission::refusal(&self.log.latest().state, spec)
+        {
+            return Err(failed(&refusal));
         }
         let submit = Submit {
             tenant: request.tenant,
@@ -80,7 +80,7 @@ impl Jobs for JobsService {
                 return Ok(Response::new(v1::ValidateReply { violations, changes: false, as_of_index }));
             }
         };
-        let (violations, changes) = violations(&view.state, &spec);
+        let (violations, changes) = admission::violations(&view.state, &spec);
         Ok(Response::new(v1::ValidateReply { violations, changes, as_of_index }))
     }
 
@@ -146,52 +146,4 @@ pub(super) fn job_named(state: &State, tenant: &str, job: &str) -> Result<JobHan
     state
         .job_named(owner, job)
         .ok_or_else(|| unknown(ErrorCode::UnknownJob, format!("no job `{job}` in tenant `{tenant}`")))
-}
-
-/// What this cluster has against a spec, and whether submitting it would change anything.
-fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
-    let violation =
-        |path: String, code: Code, message: String, help: &str, severity: Severity| FieldViolation {
-            path,
-            code: code.to_string(),
-            message,
-            help: help.to_owned(),
-            severity: severity.into(),
-        };
-    let Some(tenant) = state.tenant_named(&spec.tenant) else {
-        let message = format!("tenant `{}` is not found or not visible to you", spec.tenant);
-        let help = "an operator adds tenants with `berth tenant apply`";
-        return (vec![violation("tenant".into(), Code::NotVisible, message, help, Severity::Error)], true);
-    };
-    let mut violations: Vec<FieldViolation> = explain::misfits(state, spec)
-        .into_iter()
-        .map(|misfit| {
-            let (field, severity, help) = match &misfit.obstacle {
-                Obstacle::Limit { resource, .. } => (
-                    format!("resources.{resource}"),
-                    Severity::Error,
-                    "ask for less, or have the limit raised",
-                ),
-                Obstacle::Nodes(_) => ("resources".to_owned(), Severity::Warning, WAITS),
-                Obstacle::Executor(kind) => (kind.word().to_owned(), Severity::Warning, WAITS),
-            };
-            let path = format!("tasks[{}].{field}", misfit.task);
-            violation(path, Code::NeverFits, misfit.to_string(), help, severity)
-        })
-        .collect();
-    if let Some(When::At(instant)) = spec.schedule.as_ref().map(|schedule| schedule.when)
-        && instant <= wall_clock()
-    {
-        let message = format!("{} is over: the schedule never fires", instant.rfc3339());
-        violations.push(violation(
-            "schedule.at".into(),
-            Code::ScheduleRange,
-            message,
-            "give a later instant",
-            Severity::Warning,
-        ));
-    }
-    let known = state.job_named(tenant, &spec.name).map(|job| state.job(job));
-    let changes = known.is_none_or(|job| !job.enabled || **state.spec(job.spec) != *spec);
-    (violations, changes)
 }

@@ -6,10 +6,9 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{color, say};
 use crate::session::Session;
-use crate::spec_file;
-use crate::verb::job::run::refused;
+use crate::verb::job::run::{refused, submit_checked};
+use crate::{largest_node, spec_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -22,7 +21,10 @@ pub(crate) struct Apply {
 
 impl Apply {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let parsed = spec_file::read(&self.file)?;
+        let parsed = match spec_file::read(&self.file) {
+            Ok(parsed) => parsed,
+            Err(failure) => return Err(largest_node::add(session, failure).await),
+        };
         let client = session.client()?;
         let (tenant, name) = (parsed.job.tenant.clone(), parsed.job.name.clone());
         if self.plan {
@@ -32,21 +34,15 @@ impl Apply {
             };
             let report = spec_file::report(parsed, &answer.violations);
             if report.has_errors() {
-                return Err(Failure::spec(report));
+                return Err(Failure::refused_spec(report));
             }
             let what = if answer.changes { "would change" } else { "is as registered" };
             let json = || json!({ "tenant": tenant, "job": name, "changes": answer.changes });
             session.output.data(|| format!("{tenant}/{name}: {what}\n"), json)?;
             return Ok(if answer.changes { Exit::PlanHasChanges } else { Exit::Ok });
         }
-        let submitted = match client.submit(Submit::spec(parsed.job.clone())).await {
-            Ok(submitted) => submitted,
-            Err(error) => return Err(refused(parsed, error)),
-        };
-        let report = parsed.report([]);
-        if !report.diagnostics.is_empty() && !session.output.is_json() {
-            say(&report.render(color()));
-        }
+        let submit = Submit::spec(parsed.job.clone());
+        let submitted = submit_checked(session, &client, parsed, submit).await?;
         let what = if submitted.changed { "registered" } else { "unchanged" };
         session.output.data(
             || format!("{tenant}/{name}: {what}, version {}\n", submitted.version),

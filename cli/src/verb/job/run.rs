@@ -16,7 +16,7 @@ use crate::progress::{self, Followed};
 use crate::session::Session;
 use crate::verb::job::{DEFAULT_TENANT, parts};
 use crate::verb::run::failed_tasks;
-use crate::{json, spec_file, units, view};
+use crate::{json, largest_node, spec_file, units, view};
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -68,10 +68,28 @@ pub(crate) async fn start(
         let (tenant, name) = parts(&what.what, &what.tenant);
         return Ok(client.submit(Submit::job(tenant, name).start()).await?);
     }
-    let parsed = spec_file::read(&what.what)?;
-    match client.submit(Submit::spec(parsed.job.clone()).start()).await {
+    let parsed = match spec_file::read(&what.what) {
+        Ok(parsed) => parsed,
+        Err(failure) => return Err(largest_node::add(session, failure).await),
+    };
+    let submit = Submit::spec(parsed.job.clone()).start();
+    submit_checked(session, client, parsed, submit).await
+}
+
+/// Submits a spec, unless the cluster has something against it; what it only warns of is shown once it is accepted.
+pub(crate) async fn submit_checked(
+    session: &Session,
+    client: &Client,
+    parsed: Parsed,
+    submit: Submit,
+) -> Result<Submitted, Failure> {
+    let violations = client.validate(&parsed.job).await?.violations;
+    if violations.iter().any(|violation| !violation.warning) {
+        return Err(Failure::refused_spec(spec_file::report(parsed, &violations)));
+    }
+    match client.submit(submit).await {
         Ok(submitted) => {
-            let report = parsed.report([]);
+            let report = spec_file::report(parsed, &violations);
             if !report.diagnostics.is_empty() && !session.output.is_json() {
                 say(&report.render(color()));
             }

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{color, say, warn};
 use crate::session::Session;
-use crate::spec_file;
+use crate::{largest_node, spec_file};
 
 /// How long a cluster is asked; without an answer the text alone is checked.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,7 +28,8 @@ impl Validate {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let parsed = match spec_file::read(&self.file) {
             Ok(parsed) => parsed,
-            Err(failure) => return invalid(session, failure),
+            Err(failure) if self.offline => return invalid(session, failure),
+            Err(failure) => return invalid(session, largest_node::add(session, failure).await),
         };
         let (parsed, answer) = if self.offline { (parsed, None) } else { ask(session, parsed).await? };
         let checked = answer.is_some();
