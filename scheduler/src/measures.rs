@@ -34,52 +34,62 @@ impl Measures {
     fn raft(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let raft = &self.raft;
-        gauge(encoder, "raft_term", "The current term", read(&raft.term))?;
-        gauge(encoder, "raft_commit_index", "The last index known to be committed", read(&raft.commit))?;
-        gauge(encoder, "raft_applied_index", "The last index applied", read(&raft.applied))?;
+        gauge(encoder, "berth_raft_term", "The current term", read(&raft.term))?;
         gauge(
             encoder,
-            "raft_persist_lag_writes",
+            "berth_raft_commit_index",
+            "The last index known to be committed",
+            read(&raft.commit),
+        )?;
+        gauge(encoder, "berth_raft_applied_index", "The last index applied", read(&raft.applied))?;
+        gauge(
+            encoder,
+            "berth_raft_persist_lag_writes",
             "Writes handed to the disk and not finished",
             read(&raft.persist_lag_writes),
         )?;
         gauge(
             encoder,
-            "raft_apply_lag_entries",
+            "berth_raft_apply_lag_entries",
             "Entries committed and not applied",
             read(&raft.apply_lag_entries),
         )?;
         gauge(
             encoder,
-            "raft_proposals_in_flight",
+            "berth_raft_proposals_in_flight",
             "Proposals without an answer",
             read(&raft.proposals_in_flight),
         )?;
         counter(
             encoder,
-            "raft_proposals_refused",
+            "berth_raft_proposals_refused",
             "Proposals refused because a budget was used up",
             read(&raft.proposals_refused),
         )?;
         counter(
             encoder,
-            "raft_leader_changes",
+            "berth_raft_leader_changes",
             "Changes of the leader seen here",
             read(&raft.leader_changes),
         )?;
         counter(
             encoder,
-            "raft_messages_dropped",
+            "berth_raft_messages_dropped",
             "Messages to peers that found a full queue",
             read(&raft.messages_dropped),
         )?;
-        counter(encoder, "raft_entries_written", "Entries written to the log", read(&raft.entries_written))?;
-        counter(encoder, "raft_snapshots", "Snapshots written here or fetched", read(&raft.snapshots))?;
-        let writes: u64 = raft.fsync.counts().iter().sum();
-        counter(encoder, "raft_fsync_writes", "Durable writes of the log", writes)?;
         counter(
             encoder,
-            "raft_fsync_microseconds",
+            "berth_raft_entries_written",
+            "Entries written to the log",
+            read(&raft.entries_written),
+        )?;
+        counter(encoder, "berth_raft_snapshots", "Snapshots written here or fetched", read(&raft.snapshots))?;
+        let writes: u64 = raft.fsync.counts().iter().sum();
+        counter(encoder, "berth_raft_fsync_writes", "Durable writes of the log", writes)?;
+        counter(
+            encoder,
+            "berth_raft_fsync_microseconds",
             "Time of all durable writes of the log",
             raft.fsync.sum_micros(),
         )
@@ -89,12 +99,32 @@ impl Measures {
         let view = self.log.latest();
         let index = view.state.index();
         let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
-        gauge(encoder, "runs_active", "Runs that are not over", index.active_runs.len() as u64)?;
-        gauge(encoder, "tasks_waiting", "Tasks that wait for a place", waiting)?;
-        gauge(encoder, "attempts_live", "Attempts that are not over", index.live_on_node.len() as u64)?;
-        gauge(encoder, "nodes_known", "Nodes, lost ones too", view.state.tables().nodes.len() as u64)?;
-        gauge(encoder, "jobs_known", "Jobs", view.state.tables().jobs.len() as u64)?;
-        gauge(encoder, "leading_now", "1 while this server leads", u64::from(self.log.leads()))
+        gauge(
+            encoder,
+            "berth_scheduler_active_runs",
+            "Runs that are not over",
+            index.active_runs.len() as u64,
+        )?;
+        gauge(encoder, "berth_scheduler_waiting_tasks", "Tasks that wait for a place", waiting)?;
+        gauge(
+            encoder,
+            "berth_scheduler_live_attempts",
+            "Attempts that are not over",
+            index.live_on_node.len() as u64,
+        )?;
+        gauge(
+            encoder,
+            "berth_scheduler_known_nodes",
+            "Nodes, lost ones too",
+            view.state.tables().nodes.len() as u64,
+        )?;
+        gauge(encoder, "berth_scheduler_known_jobs", "Jobs", view.state.tables().jobs.len() as u64)?;
+        gauge(
+            encoder,
+            "berth_scheduler_leading_ratio",
+            "1 while this server leads",
+            u64::from(self.log.leads()),
+        )
     }
 }
 
