@@ -18,7 +18,7 @@ use crate::waiting::until;
 use crate::{attempts, control_groups, ports, programs};
 
 /// Within what a cluster of a loaded machine gets ready.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Held by the one cluster that exists.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -38,6 +38,7 @@ pub(crate) struct Server {
     pub(crate) id: u64,
     pub(crate) clients: SocketAddr,
     pub(crate) peers: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) daemon: Option<Daemon>,
 }
@@ -47,6 +48,7 @@ pub(crate) struct Server {
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) data_dir: PathBuf,
+    pub(crate) metrics: SocketAddr,
     cpu: String,
     cgroup: String,
     pub(crate) daemon: Option<Daemon>,
@@ -78,6 +80,7 @@ impl Cluster {
             id,
             clients: ports::free(),
             peers: ports::free(),
+            metrics: ports::free(),
             data_dir: dir.path().join(format!("server-{id}")),
             daemon: None,
         };
@@ -145,18 +148,21 @@ impl Cluster {
 
     /// Starts a server as one of the first members, or again.
     pub(crate) fn start_server(&mut self, at: usize) -> Result<()> {
-        let members = self.members();
-        self.start_server_with(at, &["--member", &members])
+        let (id, peers, members) =
+            (self.servers[at].id.to_string(), self.servers[at].peers.to_string(), self.members());
+        self.start_server_with(at, &["--id", &id, "--peer-listen", &peers, "--member", &members])
     }
 
-    /// Starts a server with these flags besides the usual ones.
+    /// Starts a server with these flags, which say who it is, besides the usual ones.
     pub(crate) fn start_server_with(&mut self, at: usize, flags: &[&str]) -> Result<()> {
         let log = self.path().join(format!("server-{at}.log"));
         let server = &mut self.servers[at];
         let mut command = programs::command("berth");
-        command.args(["server", "--metrics-listen", "127.0.0.1:0", "--id", &server.id.to_string()]);
-        command.args(["--listen", &server.clients.to_string(), "--peer-listen", &server.peers.to_string()]);
-        command.arg("--data-dir").arg(&server.data_dir).args(flags).stdout(Stdio::null());
+        command.args(["server", "--listen", &server.clients.to_string()]).args(flags).stdout(Stdio::null());
+        command
+            .args(["--metrics-listen", &server.metrics.to_string()])
+            .arg("--data-dir")
+            .arg(&server.data_dir);
         server.daemon = Some(Daemon::start(&format!("server {}", server.id), &mut command, &log)?);
         Ok(())
     }
@@ -203,6 +209,7 @@ impl Cluster {
         self.agents.push(Agent {
             name: name.to_owned(),
             data_dir,
+            metrics: ports::free(),
             cpu: cpu.to_owned(),
             cgroup,
             daemon: None,
@@ -218,7 +225,7 @@ impl Cluster {
         let agent = &mut self.agents[at];
         let log = agent.data_dir.with_extension("log");
         let mut command = programs::command("berth");
-        command.args(["agent", "--metrics-listen", "127.0.0.1:0", "--name", &agent.name]);
+        command.args(["agent", "--metrics-listen", &agent.metrics.to_string(), "--name", &agent.name]);
         command.arg("--data-dir").arg(&agent.data_dir).arg("--shared-dir").arg(shared).stdout(Stdio::null());
         command.env("BERTH_SERVER", endpoints).env("BERTH_AGENT_CPU", &agent.cpu);
         command.env("BERTH_AGENT_CGROUP", &agent.cgroup).env("BERTH_AGENT_EXECUTORS", "exec");

@@ -139,7 +139,8 @@ fn berth(arguments: &[&str]) -> Result<Output> {
     Ok(programs::command("berth").args(arguments).output()?)
 }
 
-fn says(output: &Output, exit: i32, parts: &[&str]) -> Result<()> {
+/// Holds a command to its exit code, and to what is in all that it printed.
+pub(crate) fn says(output: &Output, exit: i32, parts: &[&str]) -> Result<()> {
     let text = [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).concat();
     ensure!(output.status.code() == Some(exit), "ended with {}, not {exit}:\n{text}", output.status);
     for part in parts {

@@ -1,6 +1,9 @@
 //! `berth dev` and what becomes of its tasks.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use berth_client::{Client, Config, Submit};
 
 use crate::cluster::with_cluster;
+use crate::command_line::says;
 use crate::daemon::Daemon;
+use crate::doors::shows_metrics;
 use crate::specs;
 use crate::waiting::until;
 use crate::{attempts, control_groups, ports, programs};
@@ -17,6 +22,8 @@ use crate::{attempts, control_groups, ports, programs};
 const TASKS: u32 = 5;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const SHIMS_END_WITHIN: Duration = Duration::from_secs(10);
+/// A user and a group without any rights.
+const NOBODY: u32 = 65_534;
 
 /// Kills what a failed test leaves; for one that passed there is nothing.
 struct Rest(PathBuf, u32);
@@ -41,6 +48,9 @@ fn the_tasks_of_dev_end_with_it_however_it_ends() {
             let mut dev = Daemon::start("berth dev", &mut command, &cluster.path().join("dev.log"))?;
             let _rest = Rest(temporary.clone(), dev.pid());
             let running = begin_tasks(&listen, &temporary).await?;
+            for address in metrics(&dev.log()?)? {
+                shows_metrics(address, "berth_").await?;
+            }
 
             let began = Instant::now();
             if kill {
@@ -61,6 +71,35 @@ fn the_tasks_of_dev_end_with_it_however_it_ends() {
             );
         }
         Ok(())
+    });
+}
+
+/// Where they are, as the greeting says: of the server and of the agent.
+fn metrics(greeting: &str) -> Result<Vec<SocketAddr>> {
+    let addresses = greeting.split("http://").skip(1).filter_map(|rest| rest.split_once("/metrics"));
+    let addresses = addresses.map(|(address, _)| Ok(address.parse()?)).collect::<Result<Vec<_>>>()?;
+    ensure!(addresses.len() == 2, "{greeting}");
+    Ok(addresses)
+}
+
+#[test]
+fn dev_without_root_runs_its_tasks_as_plain_children_and_says_what_is_missing() {
+    with_cluster(0, async |cluster| {
+        let place = cluster.directory("without-root")?;
+        for path in [cluster.path(), &place] {
+            fs::set_permissions(path, Permissions::from_mode(0o777))?;
+        }
+        // Whoever may not see the repository can still see these.
+        let program = place.join("berth");
+        fs::copy(programs::program("berth"), &program)?;
+        specs::copy_word_count(&place)?;
+        let mut command = programs::command_of(&program);
+        command.args(["dev", "--run", "wordcount.yaml"]).current_dir(&place).env("TMPDIR", &place);
+        if nix::unistd::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.env("HOME", &place).stdin(Stdio::null()).output()?;
+        says(&output, 0, &["less isolation here", "no writable cgroups (not root)", "succeeded"])
     });
 }
 

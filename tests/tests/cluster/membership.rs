@@ -45,8 +45,7 @@ fn a_member_with_a_lost_or_damaged_store_refuses_its_old_id_and_comes_back_under
         // Only their two votes can make a new leader.
         cluster.kill_server(leader)?;
         register_jobs(cluster, "late").await?;
-        let members = cluster.members();
-        cluster.start_server_with(leader, &["--member", &members])?;
+        cluster.start_server(leader)?;
         cluster.agree().await
     });
 }
@@ -81,24 +80,27 @@ async fn refuses(cluster: &mut Cluster, at: usize, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// The way back that the messages name.
+/// The way back that the messages name, done as it is printed.
 async fn back_under_a_new_id(cluster: &mut Cluster, at: usize) -> Result<()> {
     let old = &cluster.servers[at];
     let removed = cluster.berth(&["operator", "remove", &old.id.to_string()])?;
     ensure!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
     let added = cluster.berth(&["operator", "add", &old.peers.to_string(), "-o", "json"])?;
-    ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let printed = String::from_utf8(added.stderr)?;
+    ensure!(added.status.success(), "{printed}");
     let added: Value = serde_json::from_slice(&added.stdout)?;
     let id = added["id"].as_u64().context("the id of the new member")?;
-    let joined = added["cluster_id"].as_str().context("the cluster's id")?.to_owned();
+
+    let listed = cluster.berth(&["operator", "members", "-o", "json"])?;
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let new = listed["members"].as_array().and_then(|all| all.iter().find(|member| member["id"] == id));
+    ensure!(new.is_some_and(|new| new["role"] == "learner"), "it has a vote before its log: {listed}");
 
     let _ = fs::remove_dir_all(&old.data_dir);
-    let present: Vec<String> = (cluster.servers.iter().enumerate())
-        .filter(|(other, _)| *other != at)
-        .map(|(_, server)| format!("{}={}", server.id, server.peers))
-        .collect();
+    let (_, line) = printed.split_once("berth server ").context("how it is started")?;
+    let flags: Vec<&str> = line.split_whitespace().collect();
     cluster.servers[at].id = id;
-    cluster.start_server_with(at, &["--join", &joined, "--member", &present.join(",")])?;
+    cluster.start_server_with(at, &flags)?;
     let client = cluster.client()?;
     until("the promotion of the new member", PROMOTED_WITHIN, async || {
         let members = client.members().await?;

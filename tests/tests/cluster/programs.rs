@@ -21,7 +21,12 @@ pub(crate) fn repository() -> &'static Path {
 
 /// A command that hears nothing of Berth from the environment of the tests.
 pub(crate) fn command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
+    command_of(&program(name))
+}
+
+/// The same for a program that is somewhere else.
+pub(crate) fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (key, _) in env::vars_os() {
         if key.to_string_lossy().starts_with("BERTH_") {
             command.env_remove(key);

@@ -1,7 +1,12 @@
 //! Jobs for the tests.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::Result;
 use berth_client::JobSpec;
+
+use crate::programs;
 
 /// A job of one step of `count` tasks that run a line of shell.
 pub(crate) fn shell(name: &str, count: u32, cpu: &str, line: &str) -> Result<JobSpec> {
@@ -12,4 +17,20 @@ pub(crate) fn shell(name: &str, count: u32, cpu: &str, line: &str) -> Result<Job
          exec: {{ command: [\"sh\", \"-c\", {line}] }}\n    resources: {{ cpu: {cpu}, memory: 16Mi }}\n"
     );
     Ok(berth_client::parse_spec(name, &text)?)
+}
+
+/// Copies the word count with its scripts and texts into a directory.
+pub(crate) fn copy_word_count(to: &Path) -> Result<()> {
+    let from = programs::repository().join("examples");
+    fs::create_dir_all(to.join("wordcount/texts"))?;
+    fs::copy(from.join("wordcount.yaml"), to.join("wordcount.yaml"))?;
+    for folder in ["wordcount", "wordcount/texts"] {
+        for entry in fs::read_dir(from.join(folder))? {
+            let path = entry?.path();
+            if path.is_file() {
+                fs::copy(&path, to.join(path.strip_prefix(&from)?))?;
+            }
+        }
+    }
+    Ok(())
 }

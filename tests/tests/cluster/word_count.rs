@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::cluster::with_cluster;
 use crate::daemon::Daemon;
 use crate::waiting::until;
-use crate::{attempts, programs};
+use crate::{attempts, programs, specs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -93,18 +93,10 @@ fn the_word_count_survives_the_kill_of_the_leader_and_of_an_agent() {
 
 /// A copy of the example with more counters, each of which takes a while.
 fn slow_example(to: &Path) -> Result<()> {
-    let from = programs::repository().join("examples");
-    fs::create_dir_all(to.join("wordcount/texts"))?;
-    for folder in ["wordcount", "wordcount/texts"] {
-        for entry in fs::read_dir(from.join(folder))? {
-            let path = entry?.path();
-            if path.is_file() {
-                fs::copy(&path, to.join(path.strip_prefix(&from)?))?;
-            }
-        }
-    }
-    let spec = fs::read_to_string(from.join("wordcount.yaml"))?;
-    fs::write(to.join("wordcount.yaml"), spec.replace("LINES_PER_PART: \"20\"", "LINES_PER_PART: \"5\""))?;
+    specs::copy_word_count(to)?;
+    let file = to.join("wordcount.yaml");
+    let spec = fs::read_to_string(&file)?;
+    fs::write(file, spec.replace("LINES_PER_PART: \"20\"", "LINES_PER_PART: \"5\""))?;
     let count = to.join("wordcount/count.sh");
     let script = fs::read_to_string(&count)?.replace("set -eu\n", "set -eu\nsleep 1\n");
     Ok(fs::write(count, script)?)
