@@ -2,6 +2,7 @@
 //!
 //! `watch_and_logs JOB [TENANT]`
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +20,7 @@ async fn main() -> Result<()> {
         WatchFilter { tenant: Some(tenant), job: Some(job), with_tasks: true, ..WatchFilter::default() };
 
     let mut watch = client.watch(filter);
-    let mut logs = FuturesUnordered::new();
+    let (mut followed, mut logs) = (BTreeSet::new(), FuturesUnordered::new());
     let mut ended = None;
     while ended.is_none() {
         tokio::select! {
@@ -28,7 +29,9 @@ async fn main() -> Result<()> {
                 Watched::Snapshot(run) => say(&format!("{} is there already", run.id))?,
                 Watched::Event(event) => {
                     tell(&event)?;
-                    if let Some(query) = started(&event) {
+                    if let Some(query) = started(&event)
+                        && followed.insert((query.task.clone(), query.index, query.attempt))
+                    {
                         logs.push(follow(client.clone(), query));
                     }
                     if event.kind() == Kind::RunEnded {
@@ -61,10 +64,11 @@ fn tell(event: &RunEvent) -> Result<()> {
     say(&format!("{:?}: {what}", event.kind()))
 }
 
-/// The log to follow, if this event says that an attempt has started.
+/// The log to follow, if this event says that an attempt has started. Of a short one the first news can be its end.
 fn started(event: &RunEvent) -> Option<LogQuery> {
     let Some(Now::Task(task)) = &event.now else { return None };
-    let attempt = task.attempts.last().filter(|_| event.kind() == Kind::AttemptStarted)?;
+    let news = matches!(event.kind(), Kind::AttemptStarted | Kind::AttemptEnded);
+    let attempt = task.attempts.last().filter(|attempt| news && attempt.started_ms.is_some())?;
     Some(LogQuery {
         index: task.index,
         attempt: Some(attempt.number),

@@ -41,11 +41,13 @@ impl Drop for Rest {
 fn the_tasks_of_dev_end_with_it_however_it_ends() {
     with_cluster(0, async |cluster| {
         for kill in [true, false] {
-            let temporary = cluster.directory(if kill { "killed" } else { "stopped" })?;
+            let name = if kill { "killed" } else { "stopped" };
+            let temporary = cluster.directory(name)?;
+            let log = cluster.path().join(name).with_extension("log");
             let listen = ports::free().to_string();
             let mut command = programs::command("berth");
             command.args(["dev", "--listen", &listen]).env("TMPDIR", &temporary).stdout(Stdio::null());
-            let mut dev = Daemon::start("berth dev", &mut command, &cluster.path().join("dev.log"))?;
+            let mut dev = Daemon::start("berth dev", &mut command, &log)?;
             let _rest = Rest(temporary.clone(), dev.pid());
             let running = begin_tasks(&listen, &temporary).await?;
             for address in metrics(&dev.log()?)? {
