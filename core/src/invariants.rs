@@ -40,6 +40,8 @@ pub fn check(state: &State) -> Check {
 pub fn check_step(before: &State, after: &State) -> Check {
     time_does_not_go_back(before, after)?;
     usage_grows_only_within_limits(before, after)?;
+    registrations_and_reports_go_forward(before, after)?;
+    what_was_decided_stays_decided(before, after)?;
     moves_are_legal(before, after)
 }
 
@@ -209,6 +211,34 @@ fn usage_grows_only_within_limits(before: &State, after: &State) -> Check {
     Ok(())
 }
 
+/// A node's epoch never goes back, and a journal's reports are counted on from registration to registration: what was
+/// acknowledged stays so.
+fn registrations_and_reports_go_forward(before: &State, after: &State) -> Check {
+    for (handle, was) in before.tables.nodes.iter() {
+        let Some(is) = after.tables.nodes.get(handle) else { continue };
+        let same_registration = was.epoch == is.epoch;
+        let forward = match was.journal == is.journal {
+            true => was.epoch <= is.epoch && was.reported <= is.reported,
+            false => was.epoch < is.epoch,
+        };
+        let kept = !same_registration || (was.journal, &was.facts) == (is.journal, &is.facts);
+        holds("registrations and reports go forward", forward && kept, || format!("{was:?} {is:?}"))?;
+    }
+    Ok(())
+}
+
+/// A schedule's cursor goes forward only, within one generation of it.
+fn what_was_decided_stays_decided(before: &State, after: &State) -> Check {
+    for (handle, was) in before.tables.jobs.iter() {
+        let cursors = was.cursor.zip(after.tables.jobs.get(handle).and_then(|job| job.cursor));
+        let Some((was, is)) = cursors else { continue };
+        let forward =
+            was.generation < is.generation || (was.generation == is.generation && was.last <= is.last);
+        holds("what was decided stays decided", forward, || format!("{handle:?} {was:?} {is:?}"))?;
+    }
+    Ok(())
+}
+
 /// One command may carry a task or an attempt over several moves; what is over stays as it is.
 fn moves_are_legal(before: &State, after: &State) -> Check {
     for (handle, attempt) in before.tables.attempts.iter() {
@@ -225,6 +255,17 @@ fn moves_are_legal(before: &State, after: &State) -> Check {
         let Some(next) = after.tables.runs.get(handle) else { continue };
         let legal = run.state == next.state || run.state.may_become(&next.state);
         holds("a run moves as the table says", legal, || format!("{handle:?} {run:?} {next:?}"))?;
+    }
+    for (handle, step) in before.tables.steps.iter() {
+        let Some(next) = after.tables.steps.get(handle) else { continue };
+        let legal = match step.state {
+            StepState::Waiting => true,
+            StepState::Open => next.state != StepState::Waiting,
+            StepState::Succeeded | StepState::Failed => next.state == step.state,
+        };
+        holds("a step does not go back", legal && step.opened <= next.opened, || {
+            format!("{handle:?} {step:?} {next:?}")
+        })?;
     }
     for (handle, task) in before.tables.tasks.iter() {
         let Some(next) = after.tables.tasks.get(handle) else { continue };

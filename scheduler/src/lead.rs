@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::leader::{Config, ConnectionId, Input, Leader, NotApplied, Now, Output, Ticket};
-use crate::log::{Log, Request, wall_clock};
+use crate::log::{Log, Request};
 
 /// Between looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -232,7 +232,8 @@ impl Lead {
 
     fn now(&self) -> Now {
         let steady = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { wall: wall_clock(), steady: Millis(steady) }
+        let reading = self.log.time();
+        Now { time: reading.time, steady: Millis(steady), holds_fires: reading.doubt.is_some() }
     }
 }
 

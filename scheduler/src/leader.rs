@@ -9,7 +9,6 @@
 //! It is made when the first entry of the term is applied and dropped when the term ends. It has no clock, thread or
 //! socket: the server's shell and the simulation drive the very same type.
 
-mod clock;
 mod duties;
 mod lease;
 mod order;
@@ -24,16 +23,25 @@ use berth_core::command::{Command, NodeReport, Origin, Registration};
 use berth_core::event::{Event, EventId};
 use berth_core::id::{ClusterId, EntryId, NodeEpoch, NodeHandle};
 use berth_core::reply::{Applied, Refusal, Reply};
-use berth_core::time::Millis;
+use berth_core::time::{Millis, Timestamp};
 use berth_proto::agent;
 use prost::bytes::Bytes;
-
-pub use clock::Now;
 
 use crate::publish::{Past, View};
 use crate::raft::driver::ProposeError;
 use duties::{Duties, Duty};
 use session::{Presence, Session, Step};
+
+/// The moment at which something happens to a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The time, by the best evidence there is; see [`crate::clock`].
+    pub time: Timestamp,
+    /// Time since some moment in the past; it never jumps.
+    pub steady: Millis,
+    /// There is doubt about the wall clock, so no schedule fires.
+    pub holds_fires: bool,
+}
 
 /// How a leader keeps its agents.
 #[derive(Debug, Clone, Copy)]
@@ -201,11 +209,6 @@ impl Leader {
     /// The term that this leader leads.
     pub fn term(&self) -> u64 {
         self.term
-    }
-
-    /// True while fires are held because the wall clock has jumped.
-    pub fn fires_are_held(&self) -> bool {
-        self.duties.fires_are_held()
     }
 
     /// The number of nodes with a session.

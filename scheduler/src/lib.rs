@@ -5,9 +5,11 @@ pub mod raft;
 pub mod machine;
 pub mod publish;
 
+pub mod clock;
 pub mod leader;
 
 pub mod access;
+pub mod clock_watch;
 pub mod log;
 
 pub mod lead;

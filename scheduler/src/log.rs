@@ -2,7 +2,6 @@
 //! least as new as the question. Works on every member; a follower asks the leader.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use berth_core::command::{Command, Envelope, FORMAT, Origin};
@@ -20,10 +19,16 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::sync::OnceCell;
 
+use crate::clock::{Doubt, Reading};
+use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
 use crate::raft::driver::{ProposeError, ReadError};
+use crate::raft::membership::MemberId;
 use crate::raft::node::NodeHandle;
 use crate::raft::transport::{self, ForwardHandler};
+
+/// When to ask again while the time is not known for certain.
+const UNMEASURED_RETRY_MS: u64 = 50;
 
 /// A command with what the proposer has to know of it.
 #[derive(Debug, Clone)]
@@ -61,12 +66,18 @@ impl Request {
 pub struct Log {
     node: NodeHandle<Arc<Applied>>,
     views: Views,
+    clocks: Clocks,
 }
 
 impl Log {
     /// The log of this member.
-    pub fn new(node: NodeHandle<Arc<Applied>>, views: Views) -> Log {
-        Log { node, views }
+    pub fn new(node: NodeHandle<Arc<Applied>>, views: Views, clocks: Clocks) -> Log {
+        Log { node, views, clocks }
+    }
+
+    /// What the time is by this member's clock, and whether that can be trusted.
+    pub fn time(&self) -> Reading {
+        self.clocks.read()
     }
 
     /// The member behind it.
@@ -118,13 +129,18 @@ impl Log {
     /// Proposes a command in `term` and waits until it is applied.
     ///
     /// # Errors
-    /// When this member does not lead in that term, or the log takes nothing now.
+    /// When this member does not lead in that term, or the log takes nothing now: a server that has just started does
+    /// not stamp a time before it was compared.
     pub async fn propose(
         &self,
         term: u64,
         request: Request,
     ) -> Result<(EntryId, Arc<Applied>), ProposeError> {
-        let envelope = request.into_envelope(&self.latest().state, term, wall_clock());
+        let Reading { time, doubt } = self.time();
+        if doubt == Some(Doubt::Unmeasured) {
+            return Err(ProposeError::Busy { retry_after_ms: UNMEASURED_RETRY_MS });
+        }
+        let envelope = request.into_envelope(&self.latest().state, term, time);
         self.node.propose(term, envelope::encode(&envelope).into()).await
     }
 
@@ -160,7 +176,7 @@ impl Log {
             Answer::Applied(applied) => {
                 Ok((applied.index, reply::decode(&applied.reply).map_err(|_| unreadable())?))
             }
-            Answer::Address(_) => Err(unreadable()),
+            Answer::Address(_) | Answer::TimeMs(_) => Err(unreadable()),
         }
     }
 
@@ -168,7 +184,17 @@ impl Log {
     pub async fn leader_address(&self) -> String {
         match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
             Ok(Answer::Address(address)) => address,
-            Ok(Answer::Applied(_)) | Err(_) => String::new(),
+            Ok(Answer::Applied(_) | Answer::TimeMs(_)) | Err(_) => String::new(),
+        }
+    }
+
+    /// What another member's wall clock shows; `None` when it does not say.
+    pub async fn time_of(&self, member: MemberId) -> Option<Timestamp> {
+        let errand = peer::Errand { errand: Some(Errand::AskTime(peer::AskTime {})) };
+        let answer = self.node.ask(member, errand.encode_to_vec().into()).await.ok()?;
+        match peer::ErrandReply::decode(answer).ok()?.answer? {
+            Answer::TimeMs(time) => Some(Timestamp(time)),
+            Answer::Applied(_) | Answer::Address(_) => None,
         }
     }
 
@@ -229,16 +255,11 @@ impl ForwardHandler for Forwarded {
         let answer = match errand.errand {
             Some(Errand::Command(bytes)) => self.command(&bytes).await.map_err(|error| to_status(&error))?,
             Some(Errand::AskAddress(_)) => Answer::Address(self.address.clone()),
+            Some(Errand::AskTime(_)) => Answer::TimeMs(clock_watch::now().wall.0),
             None => return Err(tonic::Status::invalid_argument("an errand of another kind")),
         };
         Ok(peer::ErrandReply { answer: Some(answer) }.encode_to_vec().into())
     }
-}
-
-/// The wall clock.
-pub fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn of_propose(error: &ProposeError) -> ErrorDetail {

@@ -119,6 +119,13 @@ impl Measures {
             view.state.tables().nodes.len() as u64,
         )?;
         gauge(encoder, "berth_scheduler_known_jobs", "Jobs", view.state.tables().jobs.len() as u64)?;
+        let doubted = self.log.time().doubt.is_some_and(|doubt| doubt.is_alarm());
+        gauge(
+            encoder,
+            "berth_scheduler_clock_doubted_ratio",
+            "1 while this server's wall clock is not trusted, so that schedules are held if it leads",
+            u64::from(doubted),
+        )?;
         gauge(
             encoder,
             "berth_scheduler_leading_ratio",

@@ -26,6 +26,7 @@ use crate::api::{
     About, AgentsService, JobsService, LogsService, NodesService, OperatorService, RunsService,
     TenantsService,
 };
+use crate::clock_watch::ClockWatch;
 use crate::config::{self, Birth, Config};
 use crate::lead::{Connections, Lead};
 use crate::log::{Forwarded, Log};
@@ -114,8 +115,11 @@ impl Server {
         // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
         let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
         let (node, handle) = started.map_err(|_| StartError::Stopped)??;
-        let log = Log::new(handle, views);
+        let alone = handle.status().borrow().membership.members().count() <= 1;
+        let (clock_watch, clocks) = ClockWatch::new(alone);
+        let log = Log::new(handle.clone(), views, clocks);
         forwarded.open(log.clone());
+        tasks.spawn("clock", OnFailure::StopProcess, clock_watch.run(log.clone(), tasks.clone()));
 
         let (lead, connections) =
             Lead::new(config.leader, log.node().identity().cluster, log.clone(), tasks.clone());

@@ -27,6 +27,7 @@ mod ledger;
 mod watched;
 
 mod server;
+mod clocks;
 mod lead;
 mod connection;
 mod agent;

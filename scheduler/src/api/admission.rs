@@ -9,7 +9,7 @@ use berth_core::state::State;
 use berth_proto::convert::status::detail;
 use berth_proto::v1::{ErrorCode, ErrorDetail, FieldViolation, Severity};
 
-use crate::log::wall_clock;
+use crate::clock_watch;
 
 /// What becomes of a task whose executor no node of today offers.
 const WAITS: &str = "it will wait until a node that can take it joins";
@@ -25,7 +25,7 @@ pub(super) fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>,
     let mut violations = queued(state, tenant, spec, &misfits);
     violations.extend(misfits.iter().map(never_fits));
     if let Some(When::At(instant)) = spec.schedule.as_ref().map(|schedule| schedule.when)
-        && instant <= wall_clock()
+        && instant <= clock_watch::now().wall
     {
         let message = format!("{} is over: the schedule never fires", instant.rfc3339());
         let help = "give a later instant";

@@ -9,7 +9,9 @@ use tonic::{Request, Response, Status};
 
 use super::{admit, failed};
 use crate::access::{Action, Resource};
-use crate::log::{Log, wall_clock};
+use crate::clock::Doubt;
+use crate::clock_watch;
+use crate::log::Log;
 use crate::raft::driver::{self, ChangeError, ChangeRequest};
 use crate::raft::membership::{MemberId, Standing};
 
@@ -117,6 +119,7 @@ impl Operator for OperatorService {
             view.state.tables().nodes.iter().filter(|(_, node)| node.state == NodeState::Ready).count();
         let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
         let header = view.state.tables().header;
+        let alarm = self.log.time().doubt.filter(Doubt::is_alarm);
         Ok(Response::new(v1::StatusReply {
             cluster_id: identity.cluster.to_string(),
             member_id: identity.member,
@@ -131,13 +134,13 @@ impl Operator for OperatorService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             state_hash: view.state.hash().to_be_bytes().to_vec().into(),
-            alarms: Vec::new(),
+            alarms: alarm.iter().map(Doubt::to_string).collect(),
             nodes_ready: ready as u64,
             runs_active: index.active_runs.len() as u64,
             tasks_waiting: waiting,
             tasks_running: index.live_on_node.len() as u64,
             store_fault: String::new(),
-            time_ms: wall_clock().0,
+            time_ms: clock_watch::now().wall.0,
         }))
     }
 }

@@ -6,7 +6,7 @@ use berth_core::model::NodeState;
 use berth_core::placement::Planner;
 use berth_core::time::Millis;
 
-use super::clock::{ClockGuard, Now};
+use super::Now;
 use super::lease::Leases;
 use crate::machine::HASH_EVERY;
 use crate::publish::{Past, View};
@@ -44,7 +44,6 @@ enum Turn {
 pub(super) struct Duties {
     pub(super) leases: Leases,
     planner: Planner,
-    clock: ClockGuard,
     turns: [Turn; DUTIES.len()],
     /// Nothing has changed since a pass found no place for anything.
     nothing_fits: bool,
@@ -59,16 +58,11 @@ impl Duties {
         Duties {
             leases: Leases::new(lease, &view.state, now.steady),
             planner: Planner::new(&view.state),
-            clock: ClockGuard::new(now),
             turns: [Turn::Free; DUTIES.len()],
             nothing_fits: false,
             hash_checked: view.applied.index,
             losing: None,
         }
-    }
-
-    pub(super) fn fires_are_held(&self) -> bool {
-        self.clock.is_held()
     }
 
     /// True while the node is being declared lost: whatever its agent says, its attempts go elsewhere, so it has to
@@ -139,7 +133,7 @@ impl Duties {
         match duty {
             Duty::Place => self.place(view),
             Duty::Fire => self.fire(view, now),
-            Duty::Advance => due::advance_needed(&view.state, now.wall).then_some(Command::Advance),
+            Duty::Advance => due::advance_needed(&view.state, now.time).then_some(Command::Advance),
             Duty::LoseNode => self.lose(view, now),
             Duty::CheckHash => {
                 let (index, hash) =
@@ -176,10 +170,10 @@ impl Duties {
     }
 
     fn fire(&mut self, view: &View, now: Now) -> Option<Command> {
-        if self.clock.holds(now) {
+        if now.holds_fires {
             return None;
         }
-        let fires: Vec<Fire> = due::fires(&view.state, now.wall, TRANSITIONS_MAX);
+        let fires: Vec<Fire> = due::fires(&view.state, now.time, TRANSITIONS_MAX);
         (!fires.is_empty()).then_some(Command::Fire(fires))
     }
 }

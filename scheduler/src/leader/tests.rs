@@ -34,9 +34,19 @@ impl House {
     fn new() -> House {
         let machine = Machine::new();
         let view = View::of(&machine, EntryId { term: 1, index: 0 });
-        let now = Now { wall: Timestamp(1_000_000), steady: Millis(0) };
+        let now = Now { time: Timestamp(1_000_000), steady: Millis(0), holds_fires: false };
         let leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(view.clone()), now);
-        House { machine, view, index: 0, now, leader, sent: Vec::new(), closed: Vec::new(), lost: 0, view_first: true }
+        House {
+            machine,
+            view,
+            index: 0,
+            now,
+            leader,
+            sent: Vec::new(),
+            closed: Vec::new(),
+            lost: 0,
+            view_first: true,
+        }
     }
 
     /// Hands in an input and applies whatever is proposed, until nothing more is.
@@ -65,14 +75,14 @@ impl House {
     fn apply(&mut self, request: Request) -> (EntryId, Arc<Applied>) {
         self.index += 1;
         let entry = EntryId { term: 1, index: self.index };
-        let bytes = envelope::encode(&request.into_envelope(self.machine.state(), 1, self.now.wall));
+        let bytes = envelope::encode(&request.into_envelope(self.machine.state(), 1, self.now.time));
         let applied = self.machine.apply(entry, &bytes);
         self.view.extend(&self.machine, entry, &[(entry, Arc::clone(&applied))]);
         (entry, applied)
     }
 
     fn pass(&mut self, millis: u64) {
-        self.now.wall = self.now.wall + Millis(millis);
+        self.now.time = self.now.time + Millis(millis);
         self.now.steady = Millis(self.now.steady.0 + millis);
         self.handle(Input::Tick);
     }
@@ -239,7 +249,13 @@ fn a_node_whose_session_ends_before_its_registration_is_known_has_a_lease_all_th
     let mut house = House::new();
     house.hello(1, |_| {});
     house.handle(Input::Closed(ConnectionId(1)));
-    house.leader = Leader::new(Config::default(), CLUSTER, 1, Arc::new(View::of(&Machine::new(), EntryId::default())), house.now);
+    house.leader = Leader::new(
+        Config::default(),
+        CLUSTER,
+        1,
+        Arc::new(View::of(&Machine::new(), EntryId::default())),
+        house.now,
+    );
     house.handle(Input::View(Arc::new(house.view.clone())));
     house.pass(4999);
     assert_eq!(house.lost, 0);

@@ -209,11 +209,11 @@ impl Transport {
         self.shared.peers.load().get(&to).is_some_and(|peer| peer.queue.try_send(message).is_ok())
     }
 
-    /// Asks the leader to take a request.
-    pub async fn forward(&self, leader: MemberId, request: Bytes) -> Result<Bytes, Error> {
+    /// Asks a member to take a request; mostly the leader.
+    pub async fn forward(&self, member: MemberId, request: Bytes) -> Result<Bytes, Error> {
         let request = berth_proto::peer::ForwardRequest { identity: Some(self.shared.own.clone()), request };
-        let reply = self.client(leader)?.forward(request).await;
-        Ok(reply.map_err(|status| failed(leader, status))?.into_inner().reply)
+        let reply = self.client(member)?.forward(request).await;
+        Ok(reply.map_err(|status| failed(member, status))?.into_inner().reply)
     }
 
     /// Asks the leader which index a read has to wait for.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use berth_tests::sim::{self, Counts, Options, Weather};
 
-const USAGE: &str = "usage: sim --seeds N [--seed S] [--seconds T] [--weather any|restless-agents|restless-schedules|lying-disks] [--story 1]";
+const USAGE: &str = "usage: sim --seeds N [--seed S] [--seconds T] [--weather any|restless-agents|restless-schedules|wrong-clocks|lying-disks] [--story 1]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use berth_agent::session::SessionId;
+use berth_core::time::Timestamp;
 use raft::eraftpb::Message;
 
 use super::client::Answer;
@@ -51,6 +52,23 @@ pub(crate) enum Event {
         to: u64,
         life: Life,
         message: Box<Message>,
+    },
+    /// A server asks its peers what time it is.
+    ClockRound {
+        server: u64,
+        life: Life,
+    },
+    /// A peer was asked at `sent` and says what its wall clock shows.
+    ClockAnswer {
+        server: u64,
+        life: Life,
+        peer: u64,
+        sent: u64,
+        wall: Timestamp,
+    },
+    /// A server's wall clock is put right.
+    ClockIsRight {
+        server: u64,
     },
     RestartServer {
         server: u64,
@@ -133,10 +151,13 @@ impl Event {
             | Event::Apply { server, .. }
             | Event::Build { server, .. }
             | Event::Fetch { server, .. }
+            | Event::ClockRound { server, .. }
+            | Event::ClockAnswer { server, .. }
             | Event::Raft { to: server, .. }
             | Event::Dialed { server, .. }
             | Event::Asked { server, .. } => Some(*server),
             Event::RestartServer { .. }
+            | Event::ClockIsRight { .. }
             | Event::CrashServer { .. }
             | Event::Up(_)
             | Event::Down(_)
@@ -176,6 +197,9 @@ impl Event {
             Event::Raft { from, to, message, .. } => {
                 800 + from + 10 * to + (message.index << 32) + (message.term << 16) + (message.commit << 48)
             }
+            Event::ClockRound { server, .. } => 720 + server,
+            Event::ClockAnswer { server, peer, sent, .. } => 740 + server + 10 * peer + (sent << 32),
+            Event::ClockIsRight { server } => 790 + server,
             Event::RestartServer { server, .. } => 900 + server,
             Event::CrashServer { server, .. } => 1_000 + server,
             Event::Dialed { server, session, .. } => 1_100 + server + (session.0 << 32),

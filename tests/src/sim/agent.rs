@@ -244,6 +244,19 @@ impl Simulation {
         self.agenda.plan(now + fate.away, Event::RestartAgent { agent: number, life });
     }
 
+    /// The agent of a machine sees that it has changed.
+    pub(crate) fn facts_change(&mut self, number: usize) {
+        let agent = &mut self.agents[number];
+        // One that stands still sees it some other time.
+        if agent.up.is_none() || agent.paused_until > self.now {
+            return;
+        }
+        agent.change_facts();
+        let (life, facts) = (agent.life, agent.facts());
+        self.counts.facts_changes += 1;
+        self.tell_agent(number, life, Input::Facts(Box::new(facts)));
+    }
+
     fn process(&mut self, number: usize, life: Life) -> Option<&mut Process> {
         let agent = &mut self.agents[number];
         agent.up.as_mut().filter(|_| agent.life == life)

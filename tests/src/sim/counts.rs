@@ -53,6 +53,14 @@ counts! {
     sessions,
     /// Messages of servers that an agent's fence refused.
     fenced,
+    /// Reports of agents that the state machine refused because their node had registered anew.
+    fenced_reports,
+    /// Reports of agents that it refused because an earlier one was missing.
+    missing_reports,
+    /// Times that the facts of a machine changed under its agent.
+    facts_changes,
+    /// Wall clocks of servers set wrong for a while.
+    wrong_clocks,
     /// Nodes declared lost.
     lost_nodes,
     /// Tasks tried again after a failure.

@@ -18,10 +18,25 @@ pub(crate) enum Fault {
     Pause,
     Transfer,
     AgentCrash,
+    /// A server's wall clock is set wrong for a while.
+    WrongClock,
+    /// A machine offers something else from now on, and its agent sees it.
+    FactsChange,
 }
 
-pub(crate) const FAULTS: [Fault; 6] =
-    [Fault::ServerCrash, Fault::Cut, Fault::Stall, Fault::Pause, Fault::Transfer, Fault::AgentCrash];
+pub(crate) const FAULTS: [Fault; 8] = [
+    Fault::ServerCrash,
+    Fault::Cut,
+    Fault::Stall,
+    Fault::Pause,
+    Fault::Transfer,
+    Fault::AgentCrash,
+    Fault::FactsChange,
+    Fault::WrongClock,
+];
+
+/// How wrong a clock may be, in milliseconds.
+const WRONG_CLOCKS: [i64; 5] = [-3_600_000, -10_000, 10_000, 120_000, 3_600_000];
 
 /// Draws what goes wrong. Disks and processes have sequences of their own.
 #[derive(Debug)]
@@ -115,6 +130,8 @@ impl Faults {
             Fault::Pause => options.pause_every,
             Fault::Transfer => options.transfer_every,
             Fault::AgentCrash => options.agent_crash_every,
+            Fault::FactsChange => options.facts_change_every,
+            Fault::WrongClock => options.wrong_clock_every,
         }
     }
 
@@ -185,6 +202,16 @@ impl Simulation {
                 }
             }
             Fault::AgentCrash => self.crash_an_agent(),
+            Fault::FactsChange => {
+                let agent = self.faults.an_agent();
+                self.facts_change(agent);
+            }
+            Fault::WrongClock => {
+                let server = self.faults.a_server();
+                let by = self.faults.random.pick(&WRONG_CLOCKS);
+                let span = self.faults.random.between(1_000, 15_000);
+                self.a_clock_goes_wrong(server, by, span);
+            }
         }
         self.plan_fault(fault);
     }
@@ -243,6 +270,7 @@ impl Simulation {
         self.quiet = true;
         self.network.heal_all();
         for id in 1..=SERVERS {
+            self.on_clock_is_right(id);
             let lies = self.options.disks_lie;
             let server = self.server(id);
             server.stalled_until = 0;

@@ -22,6 +22,9 @@ impl Fires {
         for event in events {
             match *event {
                 Event::FireDecided { job, nominal } => {
+                    if nominal > after.time() {
+                        return Err(format!("{job:?} decides {nominal:?} at {:?}", after.time()));
+                    }
                     if !self.decided.insert((job, nominal)) {
                         return Err(format!("{job:?} decides {nominal:?} twice"));
                     }

@@ -1,6 +1,7 @@
 //! What has to be true when everything is over.
 
 use berth_core::due;
+use berth_core::invariants;
 use berth_core::model::RunState;
 use berth_core::state::State;
 use berth_core::time::Timestamp;
@@ -84,6 +85,7 @@ impl Simulation {
                 return Err(format!("server {} ends in another state", server.id));
             }
         }
+        invariants::check(&state).map_err(|broken| broken.to_string())?;
         every_run_has_ended(&state)?;
         a_snapshot_gives_the_same_state(&state)?;
         for (key, command, index, reply) in self.client.acknowledged() {

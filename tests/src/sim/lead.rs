@@ -7,6 +7,7 @@ use berth_core::reply::Applied;
 use berth_core::time::Millis;
 use berth_proto::agent::{self, refused, to_agent};
 use berth_proto::convert::envelope;
+use berth_scheduler::clock::Doubt;
 use berth_scheduler::leader::{Config, ConnectionId, Input, Leader, Now, Output};
 use berth_scheduler::log::Request;
 use berth_scheduler::raft::driver::{self, ProposeError};
@@ -58,8 +59,13 @@ impl Simulation {
 
     fn leader_now(&mut self, id: u64) -> Now {
         let at = self.now;
+        let reading = self.reading(id);
         let server = self.server(id);
-        Now { wall: server.wall(at), steady: Millis(server.steady(at)) }
+        Now {
+            time: reading.map_or(server.wall(at), |reading| reading.time),
+            steady: Millis(server.steady(at)),
+            holds_fires: reading.is_some_and(|reading| reading.doubt.is_some()),
+        }
     }
 
     pub(crate) fn lead_tick(&mut self, id: u64) {
@@ -150,13 +156,31 @@ impl Simulation {
     }
 
     pub(crate) fn propose(&mut self, id: u64, term: u64, request: Request, waiting: Waiting) {
-        let now = self.leader_now(id);
+        let Some(reading) = self.reading(id) else { return };
+        if reading.doubt == Some(Doubt::Unmeasured) {
+            return self.refuse_for_now(id, waiting);
+        }
         let Some(running) = self.server(id).up.as_mut() else { return };
-        let entry = request.into_envelope(&running.views.latest().state, term, now.wall);
+        let entry = request.into_envelope(&running.views.latest().state, term, reading.time);
         running.requests += 1;
         running.waiting.insert(running.requests, waiting);
         let data = envelope::encode(&entry).into();
         running.member.step(driver::Input::Propose { request: running.requests, term, data });
+    }
+
+    /// A server that has just started stamps no time before its clock was compared.
+    fn refuse_for_now(&mut self, id: u64, waiting: Waiting) {
+        let busy = ProposeError::Busy { retry_after_ms: 50 };
+        match waiting {
+            Waiting::Leader(term, ticket) => {
+                let Some(running) = self.server(id).up.as_mut() else { return };
+                running.outcomes.push_back((term, ticket, Err(busy.into())));
+                self.plan_lead_turn(id);
+            }
+            Waiting::Client { request, try_number } => {
+                self.answer_client(id, request, try_number, Err(busy));
+            }
+        }
     }
 
     /// A request of the client: the leader takes it, anyone else says who leads.

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use berth_core::command::Command;
 use berth_core::event::Event;
 use berth_core::id::EntryId;
 use berth_core::invariants;
-use berth_core::reply::Applied;
+use berth_core::reply::{Applied, Refusal, Reply};
 use berth_core::state::State;
+use berth_core::time::{Millis, Timestamp};
 use berth_proto::convert::envelope;
 
 use super::counts::Counts;
 use super::fires::Fires;
+use super::simulation::EPOCH;
+
+/// Every step from one state to the next is checked; the whole state, which takes as long as it is large, at every
+/// so-manieth index. What is wrong with a state stays wrong, so it is found a few entries later.
+const CHECK_EVERY: u64 = 16;
+
+/// State time may be ahead of the true one by what one clock may be ahead of the others, which may be wrong by their
+/// skew, and by half the round trip in which they were compared.
+const AHEAD_MAX: Millis = Millis(6_000);
 
 /// An entry as the first member applied it.
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +117,27 @@ impl Ledger {
         for event in &applied.events {
             self.count(event);
         }
-        let broken = invariants::check_step(before, after).and_then(|()| invariants::check(after));
-        let fires = self.fires.look(before, after, &applied.events);
+        if let Reply::Refused(refusal) = &applied.reply {
+            self.count_refusal(data, refusal);
+        }
+        let whole = entry.index.is_multiple_of(CHECK_EVERY);
+        let broken = invariants::check_step(before, after)
+            .and_then(|()| if whole { invariants::check(after) } else { Ok(()) });
+        let time = self.time_is_not_ahead(after);
+        let fires = time.and_then(|()| self.fires.look(before, after, &applied.events));
         if let Some(what) = broken.err().map(|broken| broken.to_string()).or(fires.err()) {
             self.violate(format!("at log index {}: {what}", entry.index));
         }
         self.latest = after.clone();
+    }
+
+    /// Whatever the servers' clocks show, state time is not carried into the future, so that nothing fires early.
+    fn time_is_not_ahead(&self, after: &State) -> Result<(), String> {
+        let (most, is) = (Timestamp(EPOCH + self.now) + AHEAD_MAX, after.time());
+        match is <= most {
+            true => Ok(()),
+            false => Err(format!("state time is ahead by {}", is.since(most - AHEAD_MAX))),
+        }
     }
 
     /// The first entry of a term, which no member had applied before.
@@ -154,6 +180,16 @@ impl Ledger {
 
     pub(crate) fn violate(&mut self, what: String) {
         self.violation.get_or_insert(what);
+    }
+
+    fn count_refusal(&mut self, data: &[u8], refusal: &Refusal) {
+        let count = match refusal {
+            Refusal::StaleEpoch => &mut self.counts.fenced_reports,
+            Refusal::ReportMissing { .. } => &mut self.counts.missing_reports,
+            _ => return,
+        };
+        let command = envelope::decode(data).map(|envelope| envelope.command);
+        *count += u64::from(matches!(command, Ok(Command::Report(_))));
     }
 
     fn count(&mut self, event: &Event) {

@@ -37,6 +37,10 @@ pub struct Options {
     pub transfer_every: u64,
     /// An agent is killed, or its machine loses power.
     pub agent_crash_every: u64,
+    /// A machine changes under its agent.
+    pub facts_change_every: u64,
+    /// A server's wall clock is set wrong for a while.
+    pub wrong_clock_every: u64,
     /// Of agents that come back, those with another kernel or another release, in a thousand.
     pub facts_change_per_mille: u64,
     /// Of crashed agents, those that stay away for longer than the lease, in a thousand.
@@ -76,6 +80,8 @@ impl Options {
             pause_every: random.between(8_000, 30_000),
             transfer_every: random.between(15_000, 60_000),
             agent_crash_every: random.between(3_000, 10_000),
+            facts_change_every: random.between(4_000, 20_000),
+            wrong_clock_every: random.between(10_000, 60_000),
             facts_change_per_mille: 300,
             agent_lost_per_mille: 150,
             agent_wiped_per_mille: 100,
@@ -92,8 +98,11 @@ impl Options {
         match weather {
             Weather::Any => self,
             Weather::RestlessAgents => Options {
-                agent_crash_every: 350,
-                facts_change_per_mille: 800,
+                // What takes long to be written leaves room for what is late.
+                write_max: 60,
+                ask_every: 150,
+                agent_crash_every: 300,
+                facts_change_per_mille: 300,
                 agent_lost_per_mille: 0,
                 agent_wiped_per_mille: 0,
                 slow_session_per_mille: 600,
@@ -103,6 +112,13 @@ impl Options {
             Weather::RestlessSchedules => {
                 Options { ask_every: 250, schedules_per_mille: 700, weather, ..self }
             }
+            Weather::WrongClocks => Options {
+                wrong_clock_every: 3_000,
+                transfer_every: 8_000,
+                schedules_per_mille: 400,
+                weather,
+                ..self
+            },
             Weather::LyingDisks => Options { disks_lie: true, server_crash_every: 3_000, weather, ..self },
         }
     }
@@ -118,6 +134,8 @@ pub enum Weather {
     RestlessAgents,
     /// Schedules are changed all the time, close to the instants at which they fire.
     RestlessSchedules,
+    /// There is nearly always one server with a wrong wall clock, and leadership goes round.
+    WrongClocks,
     /// Servers whose disks answer a sync without doing it: a planted bug.
     LyingDisks,
 }
@@ -125,7 +143,13 @@ pub enum Weather {
 impl Weather {
     /// The weather with that name on the command line.
     pub fn named(name: &str) -> Option<Weather> {
-        let all = [Weather::Any, Weather::RestlessAgents, Weather::RestlessSchedules, Weather::LyingDisks];
+        let all = [
+            Weather::Any,
+            Weather::RestlessAgents,
+            Weather::RestlessSchedules,
+            Weather::WrongClocks,
+            Weather::LyingDisks,
+        ];
         all.into_iter().find(|weather| weather.name() == name)
     }
 
@@ -135,6 +159,7 @@ impl Weather {
             Weather::Any => "any",
             Weather::RestlessAgents => "restless-agents",
             Weather::RestlessSchedules => "restless-schedules",
+            Weather::WrongClocks => "wrong-clocks",
             Weather::LyingDisks => "lying-disks",
         }
     }

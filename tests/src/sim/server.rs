@@ -6,6 +6,7 @@ use std::sync::Arc;
 use berth_core::id::{ClusterId, EntryId};
 use berth_core::reply::Applied;
 use berth_core::time::Timestamp;
+use berth_scheduler::clock::{self, Boot, Clock, Frame};
 use berth_scheduler::leader::{ConnectionId, Leader, NotApplied, Ticket};
 use berth_scheduler::publish::{Publisher, Views};
 use berth_scheduler::raft::config::{Settings, SnapshotPolicy};
@@ -48,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) stalled_until: u64,
     /// Until then the process does nothing.
     pub(crate) paused_until: u64,
+    /// How wrong its wall clock is at the moment, besides its skew.
+    pub(crate) wrong: i64,
     born: bool,
     skew: u64,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Running {
     pub(crate) member: Member<Watched>,
     watcher: Watcher,
     pub(crate) views: Views,
+    pub(crate) clock: Clock,
+    pub(crate) frame: Frame,
     pub(crate) leader: Option<Leader>,
     /// The view that the leader has.
     pub(crate) seen: EntryId,
@@ -96,6 +101,7 @@ impl Server {
             doomed: false,
             stalled_until: 0,
             paused_until: 0,
+            wrong: 0,
             born: false,
             skew,
         }
@@ -103,7 +109,12 @@ impl Server {
 
     /// What its wall clock shows.
     pub(crate) fn wall(&self, now: u64) -> Timestamp {
-        Timestamp(super::simulation::EPOCH + now + self.skew)
+        Timestamp((super::simulation::EPOCH + now + self.skew).saturating_add_signed(self.wrong))
+    }
+
+    /// Its clocks.
+    pub(crate) fn clocks(&self, now: u64) -> clock::Now {
+        clock::Now { wall: self.wall(now), boot: Boot(now) }
     }
 
     /// What its monotonic clock shows.
@@ -126,10 +137,15 @@ impl Server {
         let mut watcher = Watcher { publisher, ledger: ledger.clone(), restored: 0 };
         watcher.on_restored(member.machine(), member.applied());
         watcher.restored = 0;
+        let clocks = self.clocks(now);
+        let mut clock = Clock::new(clocks, false);
+        let frame = clock.look(clocks);
         Ok(Running {
             member,
             watcher,
             views,
+            clock,
+            frame,
             leader: None,
             seen: EntryId::default(),
             arrivals: VecDeque::new(),
@@ -188,6 +204,7 @@ impl Simulation {
         let life = server.life;
         self.agenda.plan(now + 7 * id, Event::RaftTick { server: id, life });
         self.agenda.plan(now + 11 * id, Event::LeadTick { server: id, life });
+        self.agenda.plan(now, Event::ClockRound { server: id, life });
         self.settle(id);
     }
 

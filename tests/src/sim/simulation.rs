@@ -39,6 +39,8 @@ pub struct Simulation {
     pub(crate) ledger: Shared,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
+    /// When the last wrong clock was put right.
+    pub(crate) clock_right_since: Option<u64>,
     pub(crate) quiet: bool,
     pub(crate) tells_story: bool,
     schedules_stopped: bool,
@@ -64,6 +66,7 @@ impl Simulation {
             ledger: Shared::new(Ledger::new(options.tells_story)),
             trace: Trace::new(),
             counts: Counts::default(),
+            clock_right_since: None,
             quiet: false,
             tells_story: options.tells_story,
             schedules_stopped: false,
@@ -129,6 +132,11 @@ impl Simulation {
             Event::Apply { server, life } => self.on_apply(server, life),
             Event::Build { server, life } => self.on_build(server, life),
             Event::Fetch { server, life } => self.on_fetch(server, life),
+            Event::ClockRound { server, life } => self.on_clock_round(server, life),
+            Event::ClockAnswer { server, life, peer, sent, wall } => {
+                self.on_clock_answer(server, life, peer, sent, wall);
+            }
+            Event::ClockIsRight { server } => self.on_clock_is_right(server),
             Event::Raft { from, to, life, message } => self.on_raft(from, to, life, *message),
             Event::RestartServer { server, life } => {
                 if self.server(server).life == life && self.server(server).up.is_none() {

@@ -87,10 +87,7 @@ fn another_journal_counts_its_reports_from_one() {
     let again = house.place(task, node).unwrap();
     let update = AttemptUpdate::Started { at: house.now };
     let next = AttemptReport { sequence: 2, attempt: again, update: update.clone() };
-    assert_eq!(
-        house.report_all(node, vec![next]),
-        Reply::Refused(Refusal::ReportMissing { expected: 1 })
-    );
+    assert_eq!(house.report_all(node, vec![next]), Reply::Refused(Refusal::ReportMissing { expected: 1 }));
     assert_eq!(house.report(again, update), Reply::Reported { up_to: 1 });
 }
 

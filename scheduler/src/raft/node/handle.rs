@@ -118,6 +118,11 @@ impl<O: Send + 'static> NodeHandle<O> {
         self.transport.forward(leader, request).await
     }
 
+    /// Hands a request to the [`transport::ForwardHandler`] of some member.
+    pub async fn ask(&self, member: MemberId, request: Bytes) -> Result<Bytes, transport::Error> {
+        self.transport.forward(member, request).await
+    }
+
     /// Who this member is.
     pub fn identity(&self) -> &Identity {
         &self.identity

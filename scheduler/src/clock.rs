@@ -1,0 +1,198 @@
+//! Whether this server's wall clock can be trusted, and what the time is when it cannot. Pure: who owns a [`Clock`]
+//! feeds it with its two clocks and with what its peers answered.
+//!
+//! ```text
+//!   wall clock ──┐
+//!   boot clock ──┼─> Clock::look ──> Frame ──read(now)──> Reading { time, doubt }
+//!   peers' walls ┘                    (published)
+//! ```
+//! A frame says for every later moment what to make of the wall clock, so that a clock that is set between two looks
+//! stamps nothing. A wrong clock does two kinds of harm: it fires what is not due, and it carries state time, which
+//! never goes back, into the future. So fires are held while there is doubt, and commands are stamped with the time
+//! that it should be.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Add;
+
+use berth_core::time::{Millis, Timestamp};
+
+use crate::raft::membership::MemberId;
+
+/// A wall clock that moves by more than this against the boot clock has been set.
+const JUMP: Millis = Millis(60_000);
+/// A wall clock may be ahead of its peers' by this much.
+const AHEAD: Millis = Millis(5_000);
+/// An answer that took longer says too little about when it was given.
+const ROUND_TRIP_MAX: Millis = Millis(1_000);
+/// After this long without another answer, what a peer has said no longer counts.
+const FRESH: Millis = Millis(10_000);
+/// A server that has just started waits this long for the first answer of a peer.
+const FIRST_ANSWER_MAX: Millis = Millis(2_000);
+
+/// Milliseconds on the boot clock: since some moment in the past; it never jumps, and goes on while the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Boot(pub u64);
+
+impl Boot {
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub fn since(self, earlier: Boot) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Millis> for Boot {
+    type Output = Boot;
+
+    fn add(self, span: Millis) -> Boot {
+        Boot(self.0.saturating_add(span.0))
+    }
+}
+
+/// A server's two clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// What people call the time.
+    pub wall: Timestamp,
+    /// What cannot be set.
+    pub boot: Boot,
+}
+
+/// Why a wall clock is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The server has just started and no peer has said what time it is.
+    Unmeasured,
+    /// The clock has been set, from where it should be to where it is, and no peer agrees with it.
+    Jumped {
+        /// Where it should be.
+        expected: Timestamp,
+        /// Where it is.
+        wall: Timestamp,
+    },
+    /// It is ahead of the peers' median.
+    Ahead {
+        /// By how much.
+        by: Millis,
+    },
+}
+
+impl Doubt {
+    /// True when an operator has to see to it.
+    pub fn is_alarm(&self) -> bool {
+        match self {
+            Doubt::Unmeasured => false,
+            Doubt::Jumped { .. } | Doubt::Ahead { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Unmeasured => write!(f, "the wall clock was not compared with any peer's yet"),
+            Doubt::Jumped { expected, wall } => {
+                let (by, way) = match wall >= expected {
+                    true => (wall.since(*expected), "ahead"),
+                    false => (expected.since(*wall), "back"),
+                };
+                write!(f, "the wall clock was set {way} by {by}; schedules are held while this server leads")
+            }
+            Doubt::Ahead { by } => {
+                write!(
+                    f,
+                    "the wall clock is {by} ahead of the other servers'; schedules are held while this server leads"
+                )
+            }
+        }
+    }
+}
+
+/// What the time is, and whether there is doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The time by the best evidence there is.
+    pub time: Timestamp,
+    /// Why it is not the wall clock's, or may be wrong.
+    pub doubt: Option<Doubt>,
+}
+
+/// What is known at one moment; good for reading the clock at later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The last time that was believed.
+    basis: Now,
+    /// The peers' median, at the boot clock of this server.
+    peers: Option<Now>,
+    /// Until then a peer's answer is waited for.
+    waits_until: Boot,
+}
+
+impl Frame {
+    /// Reads the clock.
+    pub fn read(&self, now: Now) -> Reading {
+        let expected = self.basis.wall + now.boot.since(self.basis.boot);
+        let peers = self.peers.map(|peers| peers.wall + now.boot.since(peers.boot));
+        if let Some(peers) = peers {
+            let by = now.wall.since(peers);
+            if by > AHEAD {
+                return Reading { time: peers, doubt: Some(Doubt::Ahead { by }) };
+            }
+            // Peers that agree outweigh the own past: a clock that was wrong has been put right.
+            if peers.since(now.wall) <= AHEAD {
+                return Reading { time: now.wall, doubt: None };
+            }
+        }
+        if now.wall.0.abs_diff(expected.0) > JUMP.0 {
+            let doubt = Doubt::Jumped { expected, wall: now.wall };
+            return Reading { time: expected, doubt: Some(doubt) };
+        }
+        let waits = peers.is_none() && now.boot < self.waits_until;
+        Reading { time: now.wall, doubt: waits.then_some(Doubt::Unmeasured) }
+    }
+}
+
+/// What a server knows about its wall clock.
+#[derive(Debug)]
+pub struct Clock {
+    basis: Now,
+    waits_until: Boot,
+    peers: BTreeMap<MemberId, Now>,
+}
+
+impl Clock {
+    /// The clock of a server that starts at `now`; one without peers has nobody to wait for.
+    pub fn new(now: Now, alone: bool) -> Clock {
+        let waits_until = if alone { now.boot } else { now.boot + FIRST_ANSWER_MAX };
+        Clock { basis: now, waits_until, peers: BTreeMap::new() }
+    }
+
+    /// A peer that was asked at `sent` and heard at `heard`, both by this server's boot clock, said `wall`.
+    pub fn measured(&mut self, peer: MemberId, sent: Boot, heard: Boot, wall: Timestamp) {
+        let round_trip = heard.since(sent);
+        if round_trip <= ROUND_TRIP_MAX {
+            self.peers.insert(peer, Now { wall, boot: sent + Millis(round_trip.0 / 2) });
+        }
+    }
+
+    /// Takes in what the clocks show now. Small corrections add up over a long time; they are no jump, because each
+    /// look begins where the one before was believed to be.
+    pub fn look(&mut self, now: Now) -> Frame {
+        self.peers.retain(|_, peer| now.boot.since(peer.boot) <= FRESH);
+        let frame = Frame { basis: self.basis, peers: self.median(now.boot), waits_until: self.waits_until };
+        self.basis = Now { wall: frame.read(now).time, boot: now.boot };
+        Frame { basis: self.basis, ..frame }
+    }
+
+    /// The peers' median. Of an even number it is the later one of the middle two, so that a single peer whose clock is
+    /// behind does not make a right one look wrong.
+    fn median(&self, boot: Boot) -> Option<Now> {
+        let mut walls: Vec<Timestamp> =
+            self.peers.values().map(|peer| peer.wall + boot.since(peer.boot)).collect();
+        walls.sort_unstable();
+        walls.get(walls.len() / 2).map(|wall| Now { wall: *wall, boot })
+    }
+}
