@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use berth_client::api::NodeState;
 use berth_client::{Client, Config};
+use berth_executors::cgroups::Mounts;
 
 /// How long a cluster may take until its agent is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -15,8 +16,18 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// Three servers and an agent as processes of the product's binary, on loopback.
 pub(crate) struct Cluster {
+    /// The servers, then the agent.
     processes: Vec<Process>,
     endpoints: Vec<String>,
+    /// The control group of the agent.
+    group: String,
+}
+
+/// Processor time that the cluster has used, with all programs that it started and that have ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    pub(crate) servers: Duration,
+    pub(crate) agent: Duration,
 }
 
 /// A process that is stopped with its owner.
@@ -35,7 +46,9 @@ impl Cluster {
         let members: Vec<String> =
             (1..).zip(peers).map(|(id, port)| format!("{id}=127.0.0.1:{port}")).collect();
         let endpoints = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let mut cluster = Cluster { processes: Vec::new(), endpoints };
+        let agent = format!("bench-{}", std::process::id());
+        let group = format!("berth-{agent}");
+        let mut cluster = Cluster { processes: Vec::new(), endpoints, group };
         for (at, (client, peer)) in clients.iter().zip(peers).enumerate() {
             let name = format!("server-{}", at + 1);
             let mut command = Command::new(&berth);
@@ -52,10 +65,9 @@ impl Cluster {
                 .arg(directory.join(&name));
             cluster.processes.push(Process::start(&name, command, directory)?);
         }
-        let name = format!("bench-{}", std::process::id());
         let mut command = Command::new(&berth);
         command
-            .args(["agent", "--name", &name, "--server", &cluster.endpoints.join(",")])
+            .args(["agent", "--name", &agent, "--server", &cluster.endpoints.join(",")])
             .args(["--metrics-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(directory.join("agent"));
@@ -73,6 +85,32 @@ impl Cluster {
     pub(crate) fn stop(mut self) -> Result<()> {
         while let Some(mut process) = self.processes.pop() {
             process.stop()?;
+        }
+        self.remove_groups()
+    }
+
+    /// The processor time used so far.
+    pub(crate) fn used(&self) -> Result<Used> {
+        let mut used = Used::default();
+        let Some((agent, servers)) = self.processes.split_last() else { return Ok(used) };
+        for server in servers {
+            used.servers += server.used()?;
+        }
+        used.agent = agent.used()?;
+        Ok(used)
+    }
+
+    /// An agent leaves its control groups for its next start; here there is none.
+    fn remove_groups(&self) -> Result<()> {
+        let mounts = Mounts::read()?;
+        for mount in mounts.v1.values().chain(&mounts.unified) {
+            let group = mount.join(&self.group);
+            for path in [group.join("attempts"), group.join("shims"), group] {
+                // Controllers that are mounted together have one directory.
+                if path.exists() {
+                    std::fs::remove_dir(&path).with_context(|| format!("{} is in use", path.display()))?;
+                }
+            }
         }
         Ok(())
     }
@@ -120,6 +158,15 @@ impl Process {
             bail!("{} ended with {status}:\n{text}", self.name);
         }
         Ok(())
+    }
+
+    /// The processor time of the process and of its children that have ended: four fields of its `stat`, in ticks
+    /// of a hundredth of a second.
+    fn used(&self) -> Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = text.rsplit_once(')').context("a process without a name")?;
+        let ticks = fields.split_whitespace().skip(11).take(4).map(str::parse::<u64>);
+        Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
     }
 
     /// Asks it to stop, and waits.

@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Used};
 use crate::distribution::{Distribution, millis};
 use crate::report::{Report, short};
 
@@ -43,10 +43,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         let singles =
             tokio::time::timeout(DONE_MAX, singles(&client)).await.context("single jobs took too long")??;
         let took =
-            tokio::time::timeout(DONE_MAX, many(&client)).await.context("the jobs took too long")??;
+            tokio::time::timeout(DONE_MAX, many(&cluster, &client)).await.context("the jobs took too long")??;
         anyhow::Ok((singles, took))
     });
-    let (singles, took) = match measured {
+    let (singles, (took, used)) = match measured {
         Ok(measured) => measured,
         Err(error) => {
             // The servers' logs go with the directory.
@@ -62,6 +62,9 @@ pub(crate) fn run() -> Result<ExitCode> {
     report.tell("a plain loop of spawn and wait", &format!("{} /s", short(loop_rate)));
     report.tell("of which Berth reaches", &format!("{} %", short(rate / loop_rate * 100.0)));
     report.at_least("jobs a second, submitted to done", rate, RATE, "/s");
+    let each = |used: Duration| format!("{:.2} ms", millis(used) / JOBS as f64);
+    report.tell("processor time a job, the three servers", &each(used.servers));
+    report.tell("processor time a job, the agent and its shims", &each(used.agent));
 
     report.section(&format!("{SINGLES} jobs one after the other on an idle cluster"));
     report.tell("submit to running, in state time", &singles.running.to_string());
@@ -126,13 +129,15 @@ async fn singles(client: &Client) -> Result<Singles> {
     Ok(Singles { running: Distribution::of(running), acknowledged: Distribution::of(acknowledged) })
 }
 
-/// Submits all jobs and waits until all have ended; gives the time from the first submission to the last end.
-async fn many(client: &Client) -> Result<Duration> {
+/// Submits all jobs and waits until all have ended; gives the time from the first submission to the last end, and the
+/// processor time that it took.
+async fn many(cluster: &Cluster, client: &Client) -> Result<(Duration, Used)> {
     let specs: Vec<JobSpec> =
         (0..JOBS).map(|number| a_job(&format!("many-{number}"), "[\"/bin/true\"]")).collect::<Result<_>>()?;
     let mut watch = client.watch(WatchFilter::default());
     while !matches!(watch.next().await.context("the watch ended")??, Watched::Mark(_)) {}
 
+    let before = cluster.used()?;
     let began = Instant::now();
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut submissions = JoinSet::new();
@@ -159,9 +164,11 @@ async fn many(client: &Client) -> Result<Duration> {
         }
     }
     let took = began.elapsed();
+    let after = cluster.used()?;
+    let used = Used { servers: after.servers - before.servers, agent: after.agent - before.agent };
 
     let runs = client.runs(RunFilter::default()).collect().await?;
     let succeeded = runs.iter().filter(|run| run.tasks == 1 && run.tasks_succeeded == 1).count();
     ensure!(succeeded == JOBS + SINGLES, "{succeeded} runs succeeded, not {}", JOBS + SINGLES);
-    Ok(took)
+    Ok((took, used))
 }

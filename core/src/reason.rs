@@ -1,8 +1,12 @@
 //! Why a task ended and why it waits. Two closed lists: nothing is ever just "complete" or "pending".
 
+mod detail;
+
 use std::fmt;
 
 use crate::time::Timestamp;
+
+pub use detail::Detail;
 
 /// Why an attempt, a task or a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,13 +24,13 @@ pub enum EndReason {
     /// It ran longer than its `timeout`.
     TimedOut,
     /// Somebody asked for the end; the text names who.
-    Cancelled(String),
+    Cancelled(Detail),
     /// It had to make room, or its node was drained with `--stop`.
     Preempted,
     /// Its node was lost, or restarted, while it ran.
     NodeLost,
     /// It could not be started; the text says why.
-    StartFailed(String),
+    StartFailed(Detail),
     /// A precondition was not met in time.
     PreconditionFailed,
     /// A postcondition did not hold after exit code 0.

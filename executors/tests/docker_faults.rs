@@ -122,7 +122,7 @@ fn an_attempt_whose_directory_was_wiped_is_still_not_started_twice() {
     let mut later = ground.start();
     later.executor.start(launch.clone());
     let end = later.wait_ended(&launch);
-    assert_eq!(end.reason, EndReason::StartFailed("it was started once already".to_owned()));
+    assert_eq!(end.reason, EndReason::StartFailed("it was started once already".into()));
 }
 
 #[test]

@@ -282,7 +282,7 @@ impl Driver {
 
 fn failed(attempt: AttemptHandle, cause: String) -> Input {
     let end = End {
-        reason: EndReason::StartFailed(cause),
+        reason: EndReason::StartFailed(cause.into()),
         started: None,
         finished: Now::read().wall,
         memory_peak: 0,

@@ -12,12 +12,14 @@ use super::{Disk, Durability, NewDir};
 #[derive(Debug, Clone)]
 pub struct Files {
     root: PathBuf,
+    /// Directories of which it is known that the root durably has them.
+    settled: BTreeSet<PathBuf>,
 }
 
 impl Files {
     /// Uses a directory that exists.
     pub fn new(root: PathBuf) -> Files {
-        Files { root }
+        Files { root, settled: BTreeSet::new() }
     }
 }
 
@@ -25,6 +27,19 @@ fn write_file(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// Writes a file without a draft, where the end of this process cannot leave it torn: when it is new, for one that
+/// is cut short counts as absent, and when as many bytes are there already, for one write then replaces them all.
+/// False when neither is so. A draft costs another inode, and with an older file in its place also a write to the disk.
+fn written_in_place(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let length = file.metadata()?.len();
+    let fits = length == 0 || usize::try_from(length) == Ok(bytes.len());
+    if fits {
+        file.write_all(bytes)?;
+    }
+    Ok(fits)
 }
 
 fn sync_dir(path: &Path) -> io::Result<()> {
@@ -47,6 +62,9 @@ impl Disk for Files {
 
     fn write(&mut self, path: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
         let path = self.root.join(path);
+        if durability == Durability::Later && written_in_place(&path, bytes)? {
+            return Ok(());
+        }
         let draft = path.with_extension("new");
         let file = write_file(&draft, bytes)?;
         if durability == Durability::Now {
@@ -76,8 +94,14 @@ impl Disk for Files {
             file.sync_data()?;
             sync_dir(&dir)?;
         }
-        parents.insert(self.root.clone());
-        parents.iter().rev().try_for_each(|parent| sync_dir(parent))
+        for parent in &parents {
+            sync_dir(parent)?;
+        }
+        if !parents.is_subset(&self.settled) {
+            sync_dir(&self.root)?;
+            self.settled.append(&mut parents);
+        }
+        Ok(())
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -107,8 +131,12 @@ mod tests {
         assert_eq!(disk.read("journal").unwrap(), None);
         assert_eq!(disk.list("attempts").unwrap(), Vec::<String>::new());
         disk.write("journal", b"one", Durability::Now).unwrap();
-        disk.write("journal", b"two", Durability::Later).unwrap();
-        assert_eq!(disk.read("journal").unwrap().unwrap(), b"two");
+        for text in ["two", "three", "four"] {
+            disk.write("journal", text.as_bytes(), Durability::Later).unwrap();
+            assert_eq!(disk.read("journal").unwrap().unwrap(), text.as_bytes());
+        }
+        disk.write("contact", b"now", Durability::Later).unwrap();
+        assert_eq!(disk.read("contact").unwrap().unwrap(), b"now");
         let new = |name: &str| NewDir { dir: format!("attempts/{name}"), file: "spec", bytes: b"x".to_vec() };
         disk.create(&[new("b"), new("a")]).unwrap();
         assert_eq!(disk.list("attempts").unwrap(), ["a", "b"]);

@@ -68,7 +68,7 @@ impl<D: Disk> Supervisor<D> {
             match self.unfit(launch) {
                 None => taken.push(order),
                 Some(cause) => {
-                    let (reason, launch) = (EndReason::StartFailed(cause), Some(launch.clone()));
+                    let (reason, launch) = (EndReason::StartFailed(cause.into()), Some(launch.clone()));
                     self.end_unstarted(order.attempt, order.name, launch, reason, now);
                 }
             }

@@ -47,7 +47,7 @@ impl Change<'_> {
             number,
             node: placement.node,
             class: class_handle,
-            previous,
+            previous: previous.into(),
             placed: self.now,
             started: None,
             state: AttemptState::Starting,
@@ -68,7 +68,7 @@ impl Change<'_> {
             return;
         }
         if let Err(cause) = orders::resolve(self.state, attempt) {
-            self.attempt_ended(attempt, EndReason::StartFailed(cause.to_string()), None, self.now, &[]);
+            self.attempt_ended(attempt, EndReason::StartFailed(cause.to_string().into()), None, self.now, &[]);
         }
     }
 

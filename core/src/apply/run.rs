@@ -105,7 +105,7 @@ impl Change<'_> {
     /// Ends what still waits in a cancelled run and stops what runs, as far as this entry has room.
     pub(super) fn sweep_cancelled(&mut self, handle: RunHandle) {
         let RunState::Cancelling { by } = self.state.run(handle).state.clone() else { return };
-        let reason = EndReason::Cancelled(by);
+        let reason = EndReason::Cancelled(by.into());
         // Later steps first: what never began says that it was cancelled, not that it was let down.
         for step in self.state.run(handle).step_handles().rev() {
             if !self.sweep_step(step, &reason) {
@@ -159,7 +159,7 @@ impl Change<'_> {
         let failure = run.step_handles().find_map(|step| self.state.step(step).first_failure.clone());
         let reason = match (failure, &run.state) {
             (None, _) => EndReason::Succeeded,
-            (Some(_), RunState::Cancelling { by }) => EndReason::Cancelled(by.clone()),
+            (Some(_), RunState::Cancelling { by }) => EndReason::Cancelled(by.clone().into()),
             (Some(failure), RunState::Active | RunState::Ended { .. }) => failure,
         };
         let at = self.now;

@@ -14,13 +14,34 @@ pub struct Attempt {
     /// The request it was placed with: what it holds on the node until it ends.
     pub class: ClassHandle,
     /// The attempt of the same task before it.
-    pub previous: Option<AttemptHandle>,
+    pub previous: Previous,
     /// When it was placed.
     pub placed: Timestamp,
     /// When its program began to run, by the node's clock.
     pub started: Option<Timestamp>,
     /// Where it stands.
     pub state: AttemptState,
+}
+
+/// The attempt of the same task before one, if there is one. In eight bytes, where an `Option` takes sixteen: there is
+/// one for each of millions of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Previous(AttemptHandle);
+
+impl Previous {
+    /// Handles are counted up from zero and never come this far.
+    const NONE: Previous = Previous(AttemptHandle(u64::MAX));
+
+    /// The attempt; `None` for the first one.
+    pub fn get(self) -> Option<AttemptHandle> {
+        (self != Previous::NONE).then_some(self.0)
+    }
+}
+
+impl From<Option<AttemptHandle>> for Previous {
+    fn from(attempt: Option<AttemptHandle>) -> Previous {
+        attempt.map_or(Previous::NONE, Previous)
+    }
 }
 
 /// Where an attempt stands. The legal moves are in [`crate::transition`].

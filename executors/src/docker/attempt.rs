@@ -95,8 +95,8 @@ impl Attempt {
             }
             Err(error) => {
                 let (cause, reason) = match error {
-                    Error::Stopped => (error.to_string(), EndReason::Cancelled(error.to_string())),
-                    _ => (error.to_string(), EndReason::StartFailed(error.to_string())),
+                    Error::Stopped => (error.to_string(), EndReason::Cancelled(error.to_string().into())),
+                    _ => (error.to_string(), EndReason::StartFailed(error.to_string().into())),
                 };
                 if !matches!(error, Error::StartedBefore) {
                     ending::record_not_started(&self.launch.dir, &cause);

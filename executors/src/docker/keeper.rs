@@ -187,7 +187,7 @@ impl Keeper {
                 });
             }
             Command::RefuseTwice { attempt } => {
-                let reason = EndReason::StartFailed("it was started once already".to_owned());
+                let reason = EndReason::StartFailed("it was started once already".into());
                 let (end, shared) = (ending::not_started(reason), Arc::clone(&self.shared));
                 self.tasks.spawn(async move {
                     let _ = shared.emit(Event::Ended { attempt, end }).await;

@@ -71,7 +71,7 @@ impl Launcher {
         while let Ok(Work { launch, stopped }) = queue.recv() {
             let attempt = launch.attempt;
             let command = if stopped.load(Ordering::Acquire) {
-                let reason = EndReason::Cancelled("a stop before it began".to_owned());
+                let reason = EndReason::Cancelled("a stop before it began".into());
                 Command::NotStarted { attempt, reason }
             } else {
                 self.try_launch(&launch)
@@ -89,7 +89,7 @@ impl Launcher {
                     // So that the log's readers and a restarted agent know the end as well.
                     ending::record_not_started(&launch.dir, &error.to_string());
                 }
-                Command::NotStarted { attempt, reason: EndReason::StartFailed(error.to_string()) }
+                Command::NotStarted { attempt, reason: EndReason::StartFailed(error.to_string().into()) }
             }
         }
     }

@@ -193,7 +193,7 @@ impl Watcher {
                 return self.emit(Event::Ended { attempt, end: ending::not_started(reason) });
             }
             Command::RefuseTwice { attempt } => {
-                let reason = EndReason::StartFailed("it was started once already".to_owned());
+                let reason = EndReason::StartFailed("it was started once already".into());
                 return self.emit(Event::Ended { attempt, end: ending::not_started(reason) });
             }
             Command::Adopt { attempt, name, dir, started, pid, shim } => {

@@ -170,7 +170,7 @@ impl World {
             }
         };
         if let Some(cause) = refused {
-            let end = end(EndReason::StartFailed(cause.to_owned()), None, now, "");
+            let end = end(EndReason::StartFailed(cause.into()), None, now, "");
             inner.events.push_back(Event::Ended { attempt, end });
         }
         self.hand_out(&mut inner);

@@ -20,10 +20,10 @@ pub fn from_proto(reason: v1::EndReason) -> Result<EndReason, Error> {
         Kind::OomKilled => EndReason::OomKilled,
         Kind::DiskExceeded => EndReason::DiskExceeded,
         Kind::TimedOut => EndReason::TimedOut,
-        Kind::Cancelled => EndReason::Cancelled(reason.text),
+        Kind::Cancelled => EndReason::Cancelled(reason.text.into()),
         Kind::Preempted => EndReason::Preempted,
         Kind::NodeLost => EndReason::NodeLost,
-        Kind::StartFailed => EndReason::StartFailed(reason.text),
+        Kind::StartFailed => EndReason::StartFailed(reason.text.into()),
         Kind::PreconditionFailed => EndReason::PreconditionFailed,
         Kind::PostconditionFailed => EndReason::PostconditionFailed,
         Kind::Unhealthy => EndReason::Unhealthy,
@@ -49,13 +49,13 @@ pub fn to_proto(reason: &EndReason) -> v1::EndReason {
         EndReason::DiskExceeded => Kind::DiskExceeded,
         EndReason::TimedOut => Kind::TimedOut,
         EndReason::Cancelled(by) => {
-            message.text.clone_from(by);
+            message.text = by.to_string();
             Kind::Cancelled
         }
         EndReason::Preempted => Kind::Preempted,
         EndReason::NodeLost => Kind::NodeLost,
         EndReason::StartFailed(cause) => {
-            message.text.clone_from(cause);
+            message.text = cause.to_string();
             Kind::StartFailed
         }
         EndReason::PreconditionFailed => Kind::PreconditionFailed,

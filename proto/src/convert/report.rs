@@ -55,14 +55,13 @@ pub fn to_proto(report: &AttemptReport) -> agent::AttemptReport {
 }
 
 fn shortened(reason: EndReason) -> EndReason {
-    let cut = |mut text: String| {
+    let cut = |text: &str| {
         let end = (0..=REASON_TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text
+        text[..end].into()
     };
     match reason {
-        EndReason::Cancelled(by) => EndReason::Cancelled(cut(by)),
-        EndReason::StartFailed(cause) => EndReason::StartFailed(cut(cause)),
+        EndReason::Cancelled(by) => EndReason::Cancelled(cut(&by)),
+        EndReason::StartFailed(cause) => EndReason::StartFailed(cut(&cause)),
         other @ (EndReason::Succeeded
         | EndReason::FailedExit(_)
         | EndReason::FailedSignal(_)

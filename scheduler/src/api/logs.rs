@@ -115,7 +115,7 @@ fn attempt_of(state: &State, task: TaskHandle, number: u32) -> Result<AttemptHan
         if number == 0 || attempt.number == number {
             return Ok(handle);
         }
-        next = attempt.previous;
+        next = attempt.previous.get();
     }
     match number {
         0 => Err(unknown(ErrorCode::LogsUnavailable, "the task has not been started yet")),

@@ -13,17 +13,19 @@
 mod apply;
 mod handle;
 mod inbox;
+mod log_file;
 mod threads;
 mod turns;
 mod writer;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use redb::DatabaseError;
 use redb::backends::FileBackend;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -148,8 +150,8 @@ impl Node {
         let Deps { initial, mut observer, listener, forward, metrics } = deps;
         make_directory(&config.directory)?;
         let opened = recovery::open(
-            file(&config.directory.join("raft-log.redb"))?,
-            file(&config.directory.join("raft-snapshots.redb"))?,
+            file(&config.directory.join("raft-log.redb"), log_file::LogFile::new)?,
+            file(&config.directory.join("raft-snapshots.redb"), FileBackend::new)?,
             &config.birth,
             initial,
             &config.settings,
@@ -253,11 +255,11 @@ fn make_directory(path: &Path) -> Result<(), StartError> {
     std::fs::create_dir_all(path).map_err(|source| StartError::File { path: path.to_owned(), source })
 }
 
-fn file(path: &Path) -> Result<FileBackend, StartError> {
+fn file<B>(path: &Path, backend: fn(File) -> Result<B, DatabaseError>) -> Result<B, StartError> {
     let failed = |source| StartError::File { path: path.to_owned(), source };
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    FileBackend::new(file).map_err(|error| failed(std::io::Error::other(error)))
+    backend(file).map_err(|error| failed(std::io::Error::other(error)))
 }
 
 /// Who a new member is to be: the id as given, the incarnation drawn.

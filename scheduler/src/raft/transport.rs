@@ -6,6 +6,7 @@
 
 mod admission;
 mod fetch;
+mod forward;
 mod peer;
 mod server;
 
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use berth_proto::peer::peer_client::PeerClient;
 use prost::bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint};
@@ -97,6 +98,8 @@ struct Shared {
 struct Peer {
     address: String,
     queue: mpsc::Sender<Bytes>,
+    /// Requests for it as the leader.
+    forwards: mpsc::Sender<forward::Forwarded>,
     /// For everything but the raft stream, which has a connection of its own so that nothing delays it.
     channel: Channel,
     gone: CancellationToken,
@@ -201,7 +204,14 @@ impl Transport {
         self.shared.tasks.spawn(async move {
             ended.run_until_cancelled(link.run()).await;
         });
-        Some(Peer { address, queue, channel, gone })
+        let (forwards, waiting) = mpsc::channel(forward::REQUESTS_WAITING);
+        let forwarder =
+            forward::Forwarder { shared: Arc::clone(&self.shared), channel: channel.clone(), waiting };
+        let ended = gone.clone();
+        self.shared.tasks.spawn(async move {
+            ended.run_until_cancelled(forwarder.run()).await;
+        });
+        Some(Peer { address, queue, forwards, channel, gone })
     }
 
     /// Queues a raft message; `false` if there is no such peer or no room.
@@ -211,9 +221,12 @@ impl Transport {
 
     /// Asks a member to take a request; mostly the leader.
     pub async fn forward(&self, member: MemberId, request: Bytes) -> Result<Bytes, Error> {
-        let request = berth_proto::peer::ForwardRequest { identity: Some(self.shared.own.clone()), request };
-        let reply = self.client(member)?.forward(request).await;
-        Ok(reply.map_err(|status| failed(member, status))?.into_inner().reply)
+        let forwards = self.peer(member)?.forwards;
+        let (reply, answer) = oneshot::channel();
+        // When the forwarder is gone, so is the peer, or this member stops.
+        let _ = forwards.send(forward::Forwarded { request, reply }).await;
+        let gone = |_| tonic::Status::unavailable("the connection to the member is given up");
+        answer.await.map_err(gone).flatten().map_err(|status| failed(member, status))
     }
 
     /// Asks the leader which index a read has to wait for.
@@ -228,9 +241,11 @@ impl Transport {
     }
 
     fn client(&self, member: MemberId) -> Result<PeerClient<Channel>, Error> {
-        let peers = self.shared.peers.load();
-        let peer = peers.get(&member).ok_or(Error::UnknownMember(member))?;
-        Ok(client(peer.channel.clone()))
+        Ok(client(self.peer(member)?.channel))
+    }
+
+    fn peer(&self, member: MemberId) -> Result<Peer, Error> {
+        self.shared.peers.load().get(&member).cloned().ok_or(Error::UnknownMember(member))
     }
 }
 

@@ -51,7 +51,7 @@ fn a_failed_attempt_is_tried_again_after_its_backoff_until_its_attempts_are_used
     house.pass(Millis(1));
     house.advance();
     let second = house.place(task, node).unwrap();
-    assert_eq!(house.state.attempt(second).previous, Some(first));
+    assert_eq!(house.state.attempt(second).previous.get(), Some(first));
     house.end(second, EndReason::OomKilled);
     assert_eq!(house.end_of(run), Some(EndReason::OomKilled));
 }

@@ -178,7 +178,7 @@ pub(super) fn attempt_from_proto(record: store::AttemptRecord) -> Result<(Attemp
         number: record.number,
         node: NodeHandle(record.node),
         class: ClassHandle(record.class),
-        previous: record.previous.map(AttemptHandle),
+        previous: record.previous.map(AttemptHandle).into(),
         placed: Timestamp(record.placed_ms),
         started: record.started_ms.map(Timestamp),
         state,
@@ -193,7 +193,7 @@ pub(super) fn attempt_to_proto(handle: AttemptHandle, attempt: &Attempt) -> Body
         number: attempt.number,
         node: attempt.node.0,
         class: attempt.class.0,
-        previous: attempt.previous.map(|previous| previous.0),
+        previous: attempt.previous.get().map(|previous| previous.0),
         placed_ms: attempt.placed.0,
         started_ms: attempt.started.map(|at| at.0),
         state: Some(match &attempt.state {

@@ -51,7 +51,7 @@ fn attempts(state: &State, latest: Option<AttemptHandle>) -> Vec<v1::AttemptView
     let mut next = latest;
     while let Some(attempt) = next.and_then(|handle| state.tables().attempts.get(handle)) {
         views.push(attempt_view(state, attempt));
-        next = attempt.previous;
+        next = attempt.previous.get();
     }
     views.reverse();
     views

@@ -91,18 +91,8 @@ impl Admission {
     /// Whether the caller may be listened to. The first time a member is seen its incarnation is written down,
     /// which blocks on the disk.
     pub fn check(&self, caller: Option<&peer::Identity>) -> Result<Identity, Refusal> {
-        let caller = caller.ok_or(Refusal::Unnamed)?;
-        let caller = Identity::from_proto(caller).map_err(|_| Refusal::Unnamed)?;
-        if caller.cluster != self.own.cluster {
-            return Err(Refusal::OtherCluster);
-        }
+        let caller = self.claimed(caller)?;
         let member = caller.member;
-        if member == self.own.member {
-            return Err(Refusal::OtherIncarnation { member });
-        }
-        if self.status.borrow().membership.was_removed(member) {
-            return Err(Refusal::Removed { member });
-        }
         let mut seen = self.seen.lock().map_err(|_| Refusal::Unavailable)?;
         let known = match seen.get(&member) {
             Some(known) => *known,
@@ -115,8 +105,33 @@ impl Admission {
                 known
             }
         };
-        if known != caller.incarnation {
+        same(known, caller)
+    }
+
+    /// As [`Admission::check`], without ever blocking; `None` when that is not possible, because the member was not
+    /// seen yet or is being written down. Forwarded requests come by the thousand, and a thread for each is dear.
+    pub fn check_at_once(&self, caller: Option<&peer::Identity>) -> Option<Result<Identity, Refusal>> {
+        let caller = match self.claimed(caller) {
+            Ok(caller) => caller,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let known = *self.seen.try_lock().ok()?.get(&caller.member)?;
+        Some(same(known, caller))
+    }
+
+    /// Who the caller says it is, if such a one could be listened to.
+    fn claimed(&self, caller: Option<&peer::Identity>) -> Result<Identity, Refusal> {
+        let caller = caller.ok_or(Refusal::Unnamed)?;
+        let caller = Identity::from_proto(caller).map_err(|_| Refusal::Unnamed)?;
+        if caller.cluster != self.own.cluster {
+            return Err(Refusal::OtherCluster);
+        }
+        let member = caller.member;
+        if member == self.own.member {
             return Err(Refusal::OtherIncarnation { member });
+        }
+        if self.status.borrow().membership.was_removed(member) {
+            return Err(Refusal::Removed { member });
         }
         Ok(caller)
     }
@@ -124,5 +139,13 @@ impl Admission {
     /// Whether a call was meant for this member.
     pub fn check_receiver(&self, to: MemberId) -> Result<(), Refusal> {
         if to == self.own.member { Ok(()) } else { Err(Refusal::OtherMember) }
+    }
+}
+
+/// The caller, if it has the incarnation that is known of it.
+fn same(known: u64, caller: Identity) -> Result<Identity, Refusal> {
+    match caller.incarnation == known {
+        true => Ok(caller),
+        false => Err(Refusal::OtherIncarnation { member: caller.member }),
     }
 }

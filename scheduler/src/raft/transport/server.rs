@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ForwardHandler, MESSAGE_BYTES_MAX, Transport};
+use super::{ForwardHandler, MESSAGE_BYTES_MAX, Transport, forward};
 use crate::raft::identity::Identity;
 use crate::raft::snapshots::{self, SnapshotStore};
 
@@ -48,6 +48,9 @@ struct Service {
 impl Service {
     async fn admit(&self, caller: Option<proto::Identity>) -> Result<Identity, Status> {
         let shared = &self.transport.shared;
+        if let Some(checked) = shared.admission.check_at_once(caller.as_ref()) {
+            return checked.map_err(super::Refusal::to_status);
+        }
         let admission = shared.admission.clone();
         let checked = shared.tasks.blocking(move || admission.check(caller.as_ref())).await;
         checked.ok_or_else(|| Status::unavailable("shutting down"))?.map_err(super::Refusal::to_status)
@@ -82,10 +85,10 @@ impl Peer for Service {
     }
 
     async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<ForwardReply>, Status> {
-        let ForwardRequest { identity, request } = request.into_inner();
+        let ForwardRequest { identity, requests } = request.into_inner();
         self.admit(identity).await?;
-        let reply = self.forward.forward(request).await?;
-        Ok(Response::new(ForwardReply { reply }))
+        let answers = forward::answer(&*self.forward, requests).await;
+        Ok(Response::new(ForwardReply { answers }))
     }
 
     async fn read_index(
