@@ -5,29 +5,29 @@
 //! nobody reads is refused wherever it stands, and all mistakes are shown at once:
 //!
 //! ```
-//! use berth_daemon::config::{self, Flag, HumanDuration, Sections};
+//! use berth_daemon::config::{self, Flag, Sections};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Debug, Default, Serialize, Deserialize)]
 //! struct Config { server: Server }
 //!
 //! #[derive(Debug, Serialize, Deserialize)]
-//! struct Server { listen: std::net::SocketAddr, tick: HumanDuration }
+//! struct Server { listen: std::net::SocketAddr, tick_ms: u64 }
 //!
 //! impl Default for Server {
 //!     fn default() -> Self {
-//!         Self { listen: "127.0.0.1:7480".parse().expect("well-formed"), tick: HumanDuration::from_millis(50) }
+//!         Self { listen: "127.0.0.1:7480".parse().expect("well-formed"), tick_ms: 50 }
 //!     }
 //! }
 //!
 //! impl Sections for Config {}
 //!
-//! let env = [("BERTH_SERVER_TICK".to_owned(), "100ms".to_owned())];
+//! let env = [("BERTH_SERVER_TICK_MS".to_owned(), "100".to_owned())];
 //! let flags = vec![Flag::new("server.listen", "--listen", "127.0.0.1:0")];
 //! let loaded = config::load::<Config>(None, env.into_iter(), flags)?;
 //! assert_eq!(loaded.show(), "\
 //! server.listen = \"127.0.0.1:0\"  # from flag --listen
-//! server.tick = \"100ms\"          # from env BERTH_SERVER_TICK
+//! server.tick_ms = 100             # from env BERTH_SERVER_TICK_MS
 //! ");
 //! # Ok::<(), config::Error>(())
 //! ```
@@ -40,12 +40,10 @@ mod file;
 mod keys;
 mod loaded;
 mod text;
-mod units;
 
 pub use error::{Error, Origin, Problem};
 pub use keys::Kind;
 pub use loaded::Loaded;
-pub use units::{ByteSize, HumanDuration, UnitError};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,6 +84,9 @@ pub trait Sections: Serialize + DeserializeOwned + Default {
     /// Keys that the default does not show because they have no value by default (`Option`), with
     /// their kinds; also tables whose keys are free ([`Kind::Map`]).
     const OPTIONAL: &'static [(&'static str, Kind)] = &[];
+
+    /// Variables with names of their own that set a key too, as (variable, dotted key). The key's usual variable wins.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
     /// Variables that begin with `BERTH_` and are no configuration of this binary.
     const NOT_CONFIG: &'static [&'static str] = NOT_CONFIG;
@@ -135,9 +136,35 @@ pub fn load<T: Sections>(
     if let Some(path) = file {
         given.extend(file::read(path, &keys, &mut problems)?);
     }
-    given.extend(from_env(env, T::NOT_CONFIG, &keys, &mut problems));
+    let env: Vec<(String, String)> = env.collect();
+    given.extend(from_aliases(&env, T::ALIASES, &keys, &mut problems));
+    given.extend(from_env(env.into_iter(), T::NOT_CONFIG, &keys, &mut problems));
     given.extend(from_flags(flags, &keys, &mut problems));
     loaded::merge(&keys, given, problems)
+}
+
+/// # Panics
+/// When an alias sets no key.
+fn from_aliases(
+    env: &[(String, String)],
+    aliases: &[(&str, &str)],
+    keys: &Keys,
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, Setting)> {
+    let mut found = Vec::new();
+    for (variable, key) in aliases {
+        let kind = keys.kind(key).unwrap_or_else(|| panic!("{variable} sets {key}, which is no key"));
+        let Some((name, value)) = env.iter().find(|(name, value)| name == variable && !value.is_empty())
+        else {
+            continue;
+        };
+        let origin = Origin::Env { name: name.clone() };
+        match text::parse(value, kind) {
+            Ok(value) => found.push(((*key).to_owned(), Setting { value, origin })),
+            Err(message) => problems.push(Problem::new(origin, message, None)),
+        }
+    }
+    found
 }
 
 fn from_env(

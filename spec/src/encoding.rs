@@ -9,13 +9,7 @@ use crate::source::{Source, Span};
 /// The text under its name, or what keeps it from being read.
 pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Source, Box<(Source, Diagnostic)>> {
     if bytes.len() > TEXT_BYTES_MAX {
-        let size = grouped(bytes.len() as u64);
-        let message =
-            format!("the spec is {size} bytes long; at most {} are read", grouped(TEXT_BYTES_MAX as u64));
-        let refused = Diagnostic::new(Code::TooLarge, Span::START, message)
-            .why("nothing of it was parsed: a spec names work and its inputs, it does not carry data")
-            .help("split the job, use `count` in place of many equal tasks, and keep data in files");
-        return Err(Box::new((Source::new(name, ""), refused)));
+        return Err(Box::new((Source::new(name, ""), too_long(Some(bytes.len() as u64)))));
     }
     if let Some(kind) = utf16(bytes) {
         let refused =
@@ -37,6 +31,18 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Source, Box<(Source, Di
             Err(Box::new((source, refused)))
         }
     }
+}
+
+/// The mistake of a text of so many bytes; `None` when only the first ones were looked at.
+pub(crate) fn too_long(bytes: Option<u64>) -> Diagnostic {
+    let most = grouped(TEXT_BYTES_MAX as u64);
+    let message = match bytes {
+        Some(bytes) => format!("the spec is {} bytes long; at most {most} are read", grouped(bytes)),
+        None => format!("the spec is more than {most} bytes long, which is the most that is read"),
+    };
+    Diagnostic::new(Code::TooLarge, Span::START, message)
+        .why("nothing of it was parsed: a spec names work and its inputs, it does not carry data")
+        .help("split the job, use `count` in place of many equal tasks, and keep data in files")
 }
 
 /// How the bytes show that they are UTF-16: by their mark, or by a zero beside each of the first letters.

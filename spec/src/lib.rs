@@ -40,14 +40,16 @@ mod check;
 
 mod parse;
 mod schema;
+mod typed;
 mod write;
 
 pub use crate::diagnostic::{Diagnostic, Related};
-pub use crate::parse::{Parsed, parse};
+pub use crate::parse::{Parsed, parse, too_long};
 pub use crate::quote::escape;
 pub use crate::report::Report;
 pub use crate::schema::{fields_markdown, json_schema};
 pub use crate::source::{Source, Span};
+pub use crate::typed::{NotTyped, parse_amount, parse_span};
 pub use crate::write::{bytes, milli, to_yaml};
 pub use berth_core::code::{self, Code, NoSuchCode, Severity, catalogue};
 

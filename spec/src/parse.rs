@@ -57,6 +57,12 @@ pub fn parse(text: &[u8], name: &str) -> Result<Parsed, Report> {
     }
 }
 
+/// What [`parse`] says of a text beyond [`crate::limits::TEXT_BYTES_MAX`], for callers that do not read such a text:
+/// of so many bytes, or `None` when its end was not seen.
+pub fn too_long(name: &str, bytes: Option<u64>) -> Report {
+    Report::new(Source::new(name, ""), vec![encoding::too_long(bytes)])
+}
+
 fn read(documents: &Documents, reader: &mut Reader<'_>) -> Option<JobSpec> {
     for problem in &documents.problems {
         reader.note(problem.clone());

@@ -72,10 +72,7 @@ impl Shape for Memory {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.scalar(node, "memory with its unit, such as `512Mi`")?.text.trim();
         let field = reader.field().to_owned();
-        let amount = Decimal::split(text).and_then(|(number, unit)| {
-            let (_, size) = MEMORY_UNITS.iter().find(|(name, _)| *name == unit)?;
-            Some(number.and_then(|number| if number.negative { Ok(0) } else { number.in_units(*size) }))
-        });
+        let amount = memory(text);
         let range = format!("it must be from 1 byte to {} bytes (1Pi)", grouped(MEMORY_BYTES_MAX));
         let found = match amount {
             Some(Ok(bytes @ 1..=MEMORY_BYTES_MAX)) => return Some(Memory(bytes)),
@@ -97,6 +94,24 @@ impl Shape for Memory {
     }
 }
 
+/// Reads an amount of memory in bytes; `None` without a number and a unit. What is negative reads as 0.
+pub(crate) fn memory(text: &str) -> Option<Result<u64, Inexact>> {
+    let (number, unit) = Decimal::split(text)?;
+    let (_, size) = MEMORY_UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(number.and_then(|number| if number.negative { Ok(0) } else { number.in_units(*size) }))
+}
+
+/// Reads an amount in thousandths: `500m`, `1.5`, `2`; `None` when it is not one. What is negative reads as 0.
+pub(crate) fn thousandths(text: &str) -> Option<Result<u64, Inexact>> {
+    let (number, unit) = Decimal::split(text)?;
+    let per_one = match unit {
+        "" => 1000,
+        "m" => 1,
+        _ => return None,
+    };
+    Some(number.and_then(|number| if number.negative { Ok(0) } else { number.in_units(per_one) }))
+}
+
 fn milli_schema() -> Value {
     json!({ "anyOf": [
         { "type": "number", "exclusiveMinimum": 0 },
@@ -107,14 +122,7 @@ fn milli_schema() -> Value {
 /// An amount in thousandths: `500m`, `1.5`, `"2"`.
 fn milli(node: &Node, reader: &mut Reader<'_>, max: u64, range: &str) -> Option<u64> {
     let text = reader.scalar(node, "an amount such as `500m` or `2`")?.text.trim();
-    let amount = Decimal::split(text).and_then(|(number, unit)| {
-        let per_one = match unit {
-            "" => 1000,
-            "m" => 1,
-            _ => return None,
-        };
-        Some(number.and_then(|number| if number.negative { Ok(0) } else { number.in_units(per_one) }))
-    });
+    let amount = thousandths(text);
     if let Some(Ok(amount)) = amount
         && (1..=max).contains(&amount)
     {

@@ -122,13 +122,42 @@ fn tab(source: &Source, line: u32, all: &[u32]) -> Diagnostic {
     found.why("nothing after this place could be checked")
 }
 
-/// Lines whose indentation holds a tab.
+/// Lines whose indentation holds a tab where YAML wants spaces: those inside a block text may begin with one.
 fn tab_lines(source: &Source) -> Vec<u32> {
-    let indented_by_tab = |line: &str| {
+    let mut lines = Vec::new();
+    // The indentation that a block text stands deeper than, while one is read.
+    let mut block: Option<usize> = None;
+    for (number, line) in (1..).zip(source.text().lines()) {
         let rest = line.trim_start_matches([' ', '\t']);
-        !rest.trim().is_empty() && line[..line.len() - rest.len()].contains('\t')
-    };
-    (1..).zip(source.text().lines()).filter(|(_, line)| indented_by_tab(line)).map(|(n, _)| n).collect()
+        if rest.trim().is_empty() {
+            continue;
+        }
+        let spaces = line.len() - line.trim_start_matches(' ').len();
+        if block.is_some_and(|parent| spaces > parent) {
+            continue;
+        }
+        block = block_text(line);
+        if line[..line.len() - rest.len()].contains('\t') {
+            lines.push(number);
+        }
+    }
+    lines
+}
+
+/// When a block text (`key: |`) begins after this line, the column from 0 of what it belongs to.
+fn block_text(line: &str) -> Option<usize> {
+    let line = line.split(" #").next().unwrap_or(line).trim_end();
+    let (before, header) = line.rsplit_once([' ', '\t'])?;
+    let indicators = header.strip_prefix(['|', '>'])?;
+    if !indicators.chars().all(|c| matches!(c, '+' | '-' | '1'..='9')) {
+        return None;
+    }
+    let mut parent = before.len() - before.trim_start().len();
+    // A key after `- ` stands as deep as if the dash were a space.
+    while let Some(item) = before.get(parent..).and_then(|rest| rest.strip_prefix("- ")) {
+        parent += 2 + item.len() - item.trim_start().len();
+    }
+    Some(parent)
 }
 
 fn is_json(text: &str) -> bool {
@@ -174,4 +203,33 @@ fn surrogate_pair(escape: &str) -> Option<char> {
     let half = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?, 16).ok();
     let pair = [half(escape.get(..6)?)?, half(escape.get(6..)?)?];
     char::decode_utf16(pair).next()?.ok().filter(|c| u32::from(*c) > 0xffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tab_inside_a_block_text_is_no_mistake() {
+        let text = "\
+a: |
+  all: x
+  \tcc x
+  \t
+\tb: 1
+tasks:
+  - exec: # a comment
+      script: >-   # folded
+        \ttext
+     \tshort: of the block
+  - run: |2
+      \tdeeper than the key
+    env:
+   \tx: y
+";
+        assert_eq!(tab_lines(&Source::new("x", text)), [5, 10, 14]);
+        assert_eq!(block_text("  - - key: |-"), Some(6));
+        assert_eq!(block_text("  - |"), Some(2));
+        assert_eq!(block_text("cmd: a | b"), None);
+    }
 }
