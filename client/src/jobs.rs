@@ -68,6 +68,11 @@ impl Submit {
         Submit { tenant: tenant.into(), job: job.into(), spec: None, start: false, key: None }
     }
 
+    /// The job it is about, as `TENANT/NAME`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.tenant, self.job)
+    }
+
     /// Starts a run too.
     #[must_use]
     pub fn start(mut self) -> Submit {
@@ -129,7 +134,14 @@ impl Client {
     /// # Errors
     /// As for every write; [`Error::NotFound`].
     pub async fn stop_job(&self, tenant: &str, job: &str) -> Result<(), Error> {
-        let key = RequestKey::random();
+        self.stop_job_with_key(tenant, job, RequestKey::random()).await
+    }
+
+    /// [`Client::stop_job`] under a key of the caller's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stop_job_with_key(&self, tenant: &str, job: &str, key: RequestKey) -> Result<(), Error> {
         let request = StopJobRequest { tenant: tenant.to_owned(), job: job.to_owned(), key: key.wire() };
         self.write(key, |channel| {
             let request = request.clone();

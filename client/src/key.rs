@@ -1,6 +1,7 @@
 //! What makes a write safe to repeat.
 
 use std::fmt;
+use std::str::FromStr;
 
 use berth_core::id::RequestId;
 
@@ -39,6 +40,21 @@ impl RequestKey {
 impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         RequestId(u128::from_be_bytes(self.0)).fmt(f)
+    }
+}
+
+/// The text is not a key as it is shown: 26 digits of base 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key has 26 digits of base 32: 0 to 9 and a to z without i, l, o and u")]
+pub struct NotAKey;
+
+impl FromStr for RequestKey {
+    type Err = NotAKey;
+
+    /// Reads a key as [`Display`](fmt::Display) shows it.
+    fn from_str(text: &str) -> Result<RequestKey, NotAKey> {
+        let id: RequestId = text.parse().map_err(|_| NotAKey)?;
+        Ok(RequestKey(id.0.to_be_bytes()))
     }
 }
 

@@ -107,8 +107,15 @@ impl Client {
     /// # Errors
     /// As for every write; [`Error::NotFound`] and [`Error::AmbiguousRun`].
     pub async fn cancel(&self, run: impl Into<RunRef>) -> Result<String, Error> {
+        self.cancel_with_key(run, RequestKey::random()).await
+    }
+
+    /// [`Client::cancel`] under a key of the caller's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cancel_with_key(&self, run: impl Into<RunRef>, key: RequestKey) -> Result<String, Error> {
         let RunRef { run, tenant } = run.into();
-        let key = RequestKey::random();
         let request = CancelRunRequest { run, tenant, key: key.wire() };
         let reply = self
             .write(key, |channel| {
