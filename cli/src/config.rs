@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use berth_daemon::config::{self, ByteSize, Flag, HumanDuration, Kind, Loaded, Problem, Sections};
+use berth_core::resources::{CPU, MEMORY};
+use berth_daemon::config::{self, Flag, Kind, Loaded, Problem, Sections};
 use berth_daemon::{listen, telemetry};
 use serde::{Deserialize, Serialize};
 
+use crate::args::SERVER_VARIABLE;
 use crate::failure::Failure;
-use crate::units;
+use crate::span::Span;
 
 /// Everything that can be set for `berth server` and `berth agent`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,18 +73,19 @@ pub(crate) struct Agent {
     /// Cores it offers, such as `4` or `500m`; what the machine has, less a reserve, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu: Option<String>,
-    /// Memory it offers; what the machine has, less a reserve, when absent.
+    /// Memory it offers, such as `1.5Gi`; what the machine has, less a reserve, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) memory: Option<ByteSize>,
+    pub(crate) memory: Option<String>,
     /// Facts about the node, such as `class`; they win over those of the machine.
     pub(crate) attributes: BTreeMap<String, String>,
     /// The control group of this agent below the mount; `berth-NAME` when absent. Two agents of one machine need two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cgroup: Option<String>,
-    /// The socket of the Docker engine.
-    pub(crate) docker_socket: PathBuf,
+    /// The socket of the Docker engine; when absent that of `DOCKER_HOST`, or else the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) docker_socket: Option<String>,
     /// How long logs of ended attempts are kept.
-    pub(crate) keep_logs: HumanDuration,
+    pub(crate) keep_logs: Span,
     /// Serves metrics on other addresses than loopback.
     pub(crate) insecure: bool,
 }
@@ -118,8 +121,8 @@ impl Default for Agent {
             memory: None,
             attributes: BTreeMap::new(),
             cgroup: None,
-            docker_socket: "/var/run/docker.sock".into(),
-            keep_logs: HumanDuration::from_secs(7 * 24 * 3600),
+            docker_socket: None,
+            keep_logs: Span::from_secs(7 * 24 * 3600),
             insecure: false,
         }
     }
@@ -134,19 +137,30 @@ impl Sections for Tree {
         ("agent.cpu", Kind::String),
         ("agent.memory", Kind::String),
         ("agent.cgroup", Kind::String),
+        ("agent.docker_socket", Kind::String),
         ("agent.attributes", Kind::Map),
     ];
+
+    /// Where users' verbs find the cluster, its agents find it too.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[(SERVER_VARIABLE, "agent.servers")];
 }
 
 impl Agent {
-    /// Thousandths of a core and bytes, where they are given.
-    pub(crate) fn capacity(&self) -> Result<(Option<u64>, Option<u64>), String> {
-        let cpu = match &self.cpu {
-            Some(text) => Some(units::parse_amount(&format!("cpu={text}"))?.1),
-            None => None,
-        };
-        Ok((cpu, self.memory.map(ByteSize::bytes)))
+    /// Thousandths of a core that it offers, where they are given.
+    pub(crate) fn cpu_milli(&self) -> Result<Option<u64>, String> {
+        offered(CPU, self.cpu.as_deref())
     }
+
+    /// Bytes of memory that it offers, where they are given.
+    pub(crate) fn memory_bytes(&self) -> Result<Option<u64>, String> {
+        offered(MEMORY, self.memory.as_deref())
+    }
+}
+
+fn offered(resource: &str, text: Option<&str>) -> Result<Option<u64>, String> {
+    text.map(|text| berth_spec::parse_amount(resource, text.trim()))
+        .transpose()
+        .map_err(|error| error.to_string())
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -180,7 +194,8 @@ fn problems(loaded: &Loaded<Tree>) -> Vec<Problem> {
         "server.id",
         (alone && server.id > 1).then(|| "a server without other members is member 1".to_owned()),
     );
-    blame("agent.cpu", agent.capacity().err());
+    blame("agent.cpu", agent.cpu_milli().err());
+    blame("agent.memory", agent.memory_bytes().err());
     blame("agent.servers", agent.servers.is_empty().then(|| "name at least one server".to_owned()));
     blame("agent.executors", unknown_executor(agent));
     blame("log.filter", telemetry::check(log).err().map(|error| error.to_string()));
@@ -225,7 +240,12 @@ mod tests {
     use super::*;
 
     fn loaded(flags: Vec<Flag>) -> Result<Loaded<Tree>, config::Error> {
-        let loaded = config::load::<Tree>(None, std::iter::empty(), flags)?;
+        loaded_with(&[], flags)
+    }
+
+    fn loaded_with(env: &[(&str, &str)], flags: Vec<Flag>) -> Result<Loaded<Tree>, config::Error> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let loaded = config::load::<Tree>(None, env, flags)?;
         config::Error::from_problems(problems(&loaded))?;
         Ok(loaded)
     }
@@ -245,6 +265,24 @@ mod tests {
         let text = loaded(vec![listen()]).unwrap_err().to_string();
         assert!(text.contains("--insecure") && text.contains("--listen"), "{text}");
         loaded(vec![listen(), Flag::new("server.insecure", "--insecure", true)]).unwrap();
+    }
+
+    #[test]
+    fn the_servers_of_an_agent_come_from_the_flag_or_the_variable_of_clients() {
+        let env = [("BERTH_SERVER", "a:7070,b:7070")];
+        let found = loaded_with(&env, Vec::new()).unwrap();
+        assert_eq!(found.value.agent.servers, ["a:7070", "b:7070"]);
+        assert_eq!(found.origin("agent.servers").to_string(), "from env BERTH_SERVER");
+        let flag = Flag::new("agent.servers", "--server", "c:7070");
+        assert_eq!(loaded_with(&env, vec![flag]).unwrap().value.agent.servers, ["c:7070"]);
+    }
+
+    #[test]
+    fn an_agent_takes_amounts_as_they_are_shown() {
+        let agent =
+            |memory: &str| loaded(vec![Flag::new("agent.memory", "memory", memory)]).map(|l| l.value.agent);
+        assert_eq!(agent("1.5Gi").unwrap().memory_bytes(), Ok(Some(3 << 29)));
+        assert!(agent("1.5").unwrap_err().to_string().contains("512Mi"));
     }
 
     #[test]

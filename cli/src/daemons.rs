@@ -12,8 +12,7 @@ use berth_agent::inventory::{Capacity, SharedDir};
 use berth_agent::retention::Retention;
 use berth_client::RequestKey;
 use berth_core::id::ClusterId;
-use berth_core::time::Millis;
-use berth_daemon::datadir::DataDir;
+use berth_daemon::datadir::{self, DataDir};
 use berth_daemon::metrics::{Endpoint, Health, Registry, Status};
 use berth_daemon::tasks::{OnFailure, Tasks};
 use berth_executors::cgroups::Mounts;
@@ -72,7 +71,10 @@ pub(crate) enum TasksOfAgent {
 pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Result<StartedServer, Failure> {
     let (registry, health) = (Registry::new(), Health::new());
     let listen = config.metrics_listen;
-    let metrics = serve_metrics(listen, config.insecure, &registry, &health, tasks).await?;
+    let metrics = match serve_metrics(listen, config.insecure, &registry, &health, tasks).await {
+        Ok(metrics) => metrics,
+        Err(failure) => return Err(in_use(&config.data_dir).unwrap_or(failure)),
+    };
     let settings = scheduler::Config {
         data_dir: config.data_dir.clone(),
         listen: config.listen,
@@ -88,6 +90,16 @@ pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Resu
     let clients = server.address();
     tasks.spawn("server", OnFailure::StopProcess, server.ended());
     Ok(StartedServer { clients, metrics })
+}
+
+/// A second start of the same server fails at its ports too; that its directory is in use is what helps.
+fn in_use(data_dir: &Path) -> Option<Failure> {
+    if !data_dir.is_dir() {
+        return None;
+    }
+    let error =
+        DataDir::open(data_dir).err().filter(|error| matches!(error, datadir::Error::InUse { .. }))?;
+    Some(cannot("server", &error))
 }
 
 fn birth(config: &config::Server) -> Result<Birth, Failure> {
@@ -116,22 +128,27 @@ pub(crate) async fn start_agent(
     tasks: &Tasks,
 ) -> Result<StartedAgent, Failure> {
     let (registry, health) = (Registry::new(), Health::new());
+    // First of all: a second start should say that the directory is in use, and not which port is.
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| cannot(AGENT, &error))?;
     let listen = config.metrics_listen;
     let metrics = serve_metrics(listen, config.insecure, &registry, &health, tasks).await?;
-    let data_dir = DataDir::open(&config.data_dir).map_err(|error| cannot(AGENT, &error))?;
     let name = match &config.name {
         Some(name) => name.clone(),
         None => host_name()?,
     };
-    let capacity = config.capacity().map_err(|why| Failure::new(Exit::InvalidSpec, None, why))?;
+    let wrong = |why| Failure::new(Exit::InvalidSpec, None, why);
+    let capacity = Capacity {
+        cpu_milli: config.cpu_milli().map_err(wrong)?,
+        memory: config.memory_bytes().map_err(wrong)?,
+    };
     let settings = agent::Config {
-        capacity: Capacity { cpu_milli: capacity.0, memory: capacity.1 },
+        capacity,
         attributes: config.attributes.clone(),
         shared_dir: config
             .shared_dir
             .clone()
             .map(|path| SharedDir { path, name: config.shared_name.clone() }),
-        retention: Retention { keep: millis(config.keep_logs.get()), ..Retention::default() },
+        retention: Retention { keep: config.keep_logs.millis(), ..Retention::default() },
         stop_tasks_at_end: lifetime == TasksOfAgent::EndWithIt,
         ..agent::Config::new(name.clone(), config.servers.clone(), data_dir.path())
     };
@@ -168,7 +185,7 @@ fn executors(
 
 fn docker_config(config: &config::Agent, name: &str) -> docker::Config {
     docker::Config {
-        host: config.docker_socket.to_str().map(str::to_owned),
+        host: config.docker_socket.clone(),
         cluster: "berth".to_owned(),
         node: name.to_owned(),
         log: LogSizes::default(),
@@ -248,10 +265,6 @@ fn remove_groups(group: &Path) {
         }
     }
     let _ = fs::remove_dir(group);
-}
-
-fn millis(span: std::time::Duration) -> Millis {
-    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An error with all its causes.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use berth_client::{Error, Missing, Tried, Violation};
+use berth_client::{Error, Missing, RequestKey, Tried, Violation};
 use berth_spec::{Code, Report, Severity, escape};
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     /// A line each.
     notes: Vec<String>,
     help: Option<String>,
+    /// Names the request to the cluster, where it is of use: the key of a write, which makes it safe to repeat.
+    request_id: Option<String>,
     /// The mistakes of a spec, which say all of it.
     report: Option<Box<Report>>,
     /// Nothing is said about it, such as the end of a reader of our output.
@@ -33,6 +35,7 @@ impl Failure {
             message: message.into(),
             notes: Vec::new(),
             help: None,
+            request_id: None,
             report: None,
             silent: false,
         }
@@ -83,6 +86,13 @@ impl Failure {
         self
     }
 
+    /// Names the request that failed, unless that is done.
+    #[must_use]
+    pub(crate) fn of_request(mut self, key: RequestKey) -> Failure {
+        self.request_id.get_or_insert_with(|| key.to_string());
+        self
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
@@ -128,6 +138,7 @@ impl Failure {
             }
         };
         error["exit"] = self.exit.number().into();
+        error["request_id"] = self.request_id.clone().into();
         json!({ "error": error })
     }
 }
@@ -155,6 +166,11 @@ impl From<Error> for Failure {
                     "the connection ended before the answer: it may have been applied or not".to_owned();
                 failure.notes = answers(&tried);
                 failure.notes.push(format!("the request's key: {key}"));
+                failure.help = Some(format!(
+                    "`berth job run`, `apply` and `stop` and `berth run cancel` take `--key {key}`: the same command with it \
+                     is applied once at most and says what became of it. Look before you repeat another one"
+                ));
+                failure.request_id = Some(key.to_string());
             }
             Error::Overloaded { ref retry_after, .. } => {
                 failure.message = error.to_string();
@@ -184,9 +200,8 @@ fn meaning(error: &Error) -> (Exit, Option<&'static str>) {
                 "more than half of the servers must be up; `berth operator status` asks each. It is safe to repeat",
             ),
         ),
-        Error::OutcomeUnknown { .. } => {
-            (Exit::Unavailable, Some("look with `berth run list` or `berth job show` before you repeat it"))
-        }
+        // Its help names its key.
+        Error::OutcomeUnknown { .. } => (Exit::Unavailable, None),
         Error::Overloaded { .. } => (Exit::Unavailable, Some("it is safe to repeat")),
         Error::LogsUnavailable(_) => {
             (Exit::Unavailable, Some("the node that has the logs may be down: `berth node list`"))
@@ -280,6 +295,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("safe to repeat"), "{text}");
+    }
+
+    #[test]
+    fn a_write_in_doubt_says_how_to_learn_what_became_of_it() {
+        let key = RequestKey::new(*b"nightly-20260731");
+        let failure = Failure::from(Error::OutcomeUnknown { key, tried: tried() });
+        let text = failure.render(false);
+        assert!(text.starts_with("error[E504]: ") && text.contains(&format!("--key {key}")), "{text}");
+        assert_eq!(failure.to_json()["error"]["request_id"], key.to_string());
+        assert_eq!(key.to_string().parse(), Ok(key));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod output;
 
+mod span;
 mod table;
 mod units;
 mod words;
@@ -28,6 +29,7 @@ mod config;
 mod daemons;
 mod session;
 
+mod plan;
 mod progress;
 mod spec_file;
 mod largest_node;

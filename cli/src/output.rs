@@ -52,6 +52,20 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
+    /// Says something to people on stderr; programs read the document alone.
+    pub(crate) fn say(self, text: &str) {
+        if !self.is_json() {
+            say(text);
+        }
+    }
+
+    /// Warns people on stderr; for programs it has to be in the document.
+    pub(crate) fn warn(self, text: &str) {
+        if !self.is_json() {
+            warn(text);
+        }
+    }
+
     pub(crate) fn is_json(self) -> bool {
         self.format == Format::Json
     }

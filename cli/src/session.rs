@@ -6,9 +6,6 @@ use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Where servers listen when nothing is said.
-pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
-
 /// The form of output and the way to the cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -18,9 +15,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(global: &Global) -> Session {
-        let servers =
-            if global.server.is_empty() { vec![DEFAULT_SERVER.to_owned()] } else { global.server.clone() };
-        Session { output: global.output(), config: Config::new(servers).deadline(global.timeout.get()) }
+        let config = Config::new(global.servers()).deadline(global.timeout.get());
+        Session { output: global.output(), config }
     }
 
     pub(crate) fn client(&self) -> Result<Client, Failure> {

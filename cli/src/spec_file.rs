@@ -2,17 +2,24 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use berth_client::{Violation, with_spec_dir};
+use berth_spec::limits::TEXT_BYTES_MAX;
 use berth_spec::{Code, Diagnostic, Parsed, Report, Severity};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::session::Session;
+use crate::units;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
-/// More than any spec may have, so that the reader of specs refuses it by its own rule.
-const READ_MAX: u64 = 2 << 20;
+/// One byte more than any spec may have.
+const READ_MAX: u64 = TEXT_BYTES_MAX as u64 + 1;
+
+/// How long a cluster is asked for its largest node.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether an argument names a file rather than a job.
 pub(crate) fn is_file(argument: &str) -> bool {
@@ -36,10 +43,18 @@ pub(crate) fn read(file: &str) -> Result<Parsed, Failure> {
         ("<stdin>", std::env::current_dir().map_err(cannot)?)
     } else {
         let opened = std::fs::File::open(file).map_err(cannot)?;
+        let length = opened.metadata().map_err(cannot)?.len();
+        if length >= READ_MAX {
+            return Err(Failure::spec(berth_spec::too_long(file, Some(length))));
+        }
+        // It may grow meanwhile, or be a pipe without a length.
         opened.take(READ_MAX).read_to_end(&mut text).map_err(cannot)?;
         let path = Path::new(file).canonicalize().map_err(cannot)?;
         (file, path.parent().map(Path::to_owned).unwrap_or_default())
     };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Failure::spec(berth_spec::too_long(name, None)));
+    }
     let text = with_spec_dir(text, &dir)?;
     berth_spec::parse(&text, name).map_err(Failure::spec)
 }
@@ -105,6 +120,14 @@ tasks:
         };
         let found = located(&parsed, &[violation]);
         assert_eq!((found[0].span.line, found[0].code.as_str()), (9, "E402"));
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_with_its_true_size() {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        file.as_file().set_len(40 << 20).unwrap();
+        let text = read(file.path().to_str().unwrap()).unwrap_err().render(false);
+        assert!(text.contains("E105") && text.contains("41,943,040 bytes"), "{text}");
     }
 
     #[test]

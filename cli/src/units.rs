@@ -2,8 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_daemon::config::ByteSize;
-
 const MEMORY: &str = "memory";
 const CPU: &str = "cpu";
 
@@ -57,6 +55,22 @@ pub(crate) fn amount(resource: &str, amount: u64) -> String {
     if resource == MEMORY { bytes(amount) } else { berth_spec::milli(amount) }
 }
 
+/// The same without a loss: what reads back as exactly this amount.
+pub(crate) fn exact(resource: &str, exact: u64) -> String {
+    let short = amount(resource, exact);
+    match berth_spec::parse_amount(resource, &short) {
+        Ok(read) if read == exact => short,
+        // Only memory is shortened.
+        Ok(_) | Err(_) => berth_spec::bytes(exact),
+    }
+}
+
+/// Limits by name, without a loss: `cpu 0.5, memory 1Gi`; `-` for none.
+pub(crate) fn limits<'a>(all: impl IntoIterator<Item = (&'a String, &'a u64)>) -> String {
+    let all: Vec<String> = all.into_iter().map(|(name, &n)| format!("{name} {}", exact(name, n))).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
+}
+
 /// Amounts by name: `cpu 0.5, memory 1Gi`; `-` for none.
 pub(crate) fn amounts<'a>(all: impl IntoIterator<Item = (&'a String, &'a u64)>) -> String {
     let all: Vec<String> = all.into_iter().map(|(name, &n)| format!("{name} {}", amount(name, n))).collect();
@@ -80,28 +94,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
 /// Reads `cpu=4`, `cpu=500m`, `memory=8Gi`, `gpu=2`: memory in bytes, everything else in thousandths.
 pub(crate) fn parse_amount(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=AMOUNT, such as cpu=4 or memory=8Gi")?;
-    let amount = if name == MEMORY {
-        value.parse::<ByteSize>().map_err(|error| error.to_string())?.bytes()
-    } else {
-        parse_milli(value).ok_or_else(|| format!("`{value}` is not a number such as 4, 0.5 or 500m"))?
-    };
     if name.is_empty() {
         return Err(format!("the name is missing, such as {CPU}"));
     }
+    let amount = berth_spec::parse_amount(name, value.trim()).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), amount))
-}
-
-fn parse_milli(text: &str) -> Option<u64> {
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if let Some(milli) = text.strip_suffix('m') {
-        return if digits(milli) { milli.parse().ok() } else { None };
-    }
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    if whole.is_empty() || part.is_empty() || part.len() > 3 || !digits(whole) || !digits(part) {
-        return None;
-    }
-    let part: u64 = format!("{part:0<3}").parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)
 }
 
 #[cfg(test)]
@@ -129,6 +126,15 @@ mod tests {
             assert!(parse_amount(wrong).is_err(), "{wrong}");
         }
         assert_eq!(amount("memory", 1_610_612_736), "1.5Gi");
+        for (resource, n, text) in [
+            ("memory", 3 << 29, "1.5Gi"),
+            ("memory", 1566 << 20, "1566Mi"),
+            ("memory", 0, "0B"),
+            ("cpu", 1, "0.001"),
+        ] {
+            assert_eq!(exact(resource, n), text);
+            assert_eq!(parse_amount(&format!("{resource}={text}")), Ok((resource.into(), n)));
+        }
         assert_eq!(amount("cpu", 500), "0.5");
         assert_eq!(bytes(100), "100B");
     }

@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::verb::server::until_stopped;
 
-/// The servers to dial are given with --server. Flags stand above BERTH_AGENT_* variables, these above the file, this above
-/// the defaults: `berth config show`.
+/// The servers to dial are given with --server, or in BERTH_SERVER. Flags stand above BERTH_* variables, these above the
+/// file, this above the defaults: `berth config show`.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// The configuration file

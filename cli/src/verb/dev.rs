@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use berth_client::api::{NodeState, RunView, TenantSpec};
-use berth_client::{Client, Config, Error, LogPiece, LogQuery, LogStream};
+use berth_client::{Client, Config, Error, LogQuery, LogStream};
 use berth_daemon::tasks::Tasks;
 use berth_daemon::{shutdown, telemetry};
 use clap::Args;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::output::{say, warn};
 use crate::progress::{self, Followed};
 use crate::session::Session;
-use crate::verb::job::{JobOrFile, conclude, start};
+use crate::verb::job::{JobOrFile, Started, conclude, start};
 use crate::verb::logs::Printer;
 use crate::verb::server::STOP_WITHIN;
 use crate::{config, spec_file};
@@ -89,7 +89,10 @@ impl Dev {
         let agent =
             daemons::start_agent(&agent(place.dir, place.cgroup, server), TasksOfAgent::EndWithIt, agents)
                 .await?;
-        agent.missing.iter().for_each(|missing| warn(&format!("less isolation here: {missing}")));
+        agent
+            .missing
+            .iter()
+            .for_each(|missing| session.output.warn(&format!("less isolation here: {missing}")));
         let client = Client::connect(Config::new([server.clients.to_string()]))?;
         until_ready(&client, &agent.name).await?;
         let tenant = tenant.unwrap_or_else(|| "default".to_owned());
@@ -174,14 +177,13 @@ async fn ensure_tenant(client: &Client, tenant: String) -> Result<(), Failure> {
 
 async fn run_once(session: &Session, client: &Client, file: &str) -> Result<Exit, Failure> {
     let what = JobOrFile { what: file.to_owned(), tenant: String::new() };
-    let submitted = start(session, client, &what).await?;
-    let run = submitted.run.ok_or(Error::Malformed { what: "the id of the run" })?;
+    let Started { run, warnings, .. } = start(session, client, &what, None).await?;
     match progress::follow(client, &run, None, session.output.is_json()).await? {
         Followed::Ended(view) => {
             if !session.output.is_json() {
                 Box::pin(print_result(session, client, &view)).await?;
             }
-            conclude(session, client, &view).await
+            conclude(session, client, &view, &warnings).await
         }
         // Both mean the end of everything here: the cluster ends with this process.
         Followed::Interrupted | Followed::TimedOut => Err(Failure::silent(Exit::Interrupted)),
@@ -191,16 +193,13 @@ async fn run_once(session: &Session, client: &Client, file: &str) -> Result<Exit
 /// What the tasks of the last step wrote to stdout is what the job is about.
 async fn print_result(session: &Session, client: &Client, run: &RunView) -> Result<(), Failure> {
     let Some(last) = run.steps.last() else { return Ok(()) };
-    let printer = Printer { output: session.output, escape: false };
     for index in 0..last.size.unwrap_or(0).min(OUTPUTS_MAX) {
         let query = LogQuery { index, stream: Some(LogStream::Stdout), ..LogQuery::of(&run.id, &last.name) };
+        let mut printer = Printer::new(session.output, false, &last.name, index);
         let mut pieces = client.logs(query);
         while let Some(piece) = pieces.next().await {
             match piece {
-                Ok(piece @ (LogPiece::Data { .. } | LogPiece::Gap { .. })) => {
-                    printer.piece(&last.name, index, piece)?
-                }
-                Ok(LogPiece::End { .. }) => {}
+                Ok(piece) => printer.piece(&piece)?,
                 Err(error) => {
                     warn(&format!("the output of {} cannot be read: {error}", last.name));
                     break;

@@ -4,15 +4,16 @@ mod apply;
 mod run;
 mod validate;
 
-pub(crate) use run::{JobOrFile, conclude, short, start, wait};
+pub(crate) use run::{JobOrFile, Started, conclude, short, start, wait};
 
 use berth_spec::Code;
+use berth_client::api::JobView;
+use berth_client::{JobSpec, RequestKey};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::say;
 use crate::session::Session;
 use crate::view::job as view;
 use crate::{json, units};
@@ -48,6 +49,9 @@ pub(crate) enum Job {
     Stop {
         #[command(flatten)]
         job: Named,
+        /// The key of an earlier request whose outcome is not known (E504): the same one, applied once at most
+        #[arg(long, value_name = "KEY")]
+        key: Option<RequestKey>,
     },
 }
 
@@ -68,6 +72,12 @@ impl Named {
     }
 }
 
+/// The spec of a job as it is registered, where it came with the job.
+pub(crate) fn registered_spec(job: &JobView) -> Result<Option<JobSpec>, Failure> {
+    let spec = job.spec.clone().map(berth_proto::convert::job_spec::from_proto).transpose();
+    spec.map_err(|error| Failure::new(Exit::Other, Code::Internal, format!("the registered spec: {error}")))
+}
+
 /// Tenant and name of `TENANT/NAME`, or of `NAME` with a tenant beside it.
 pub(crate) fn parts<'a>(name: &'a str, tenant: &'a str) -> (&'a str, &'a str) {
     name.split_once('/').unwrap_or((tenant, name))
@@ -86,15 +96,15 @@ impl Job {
                 Ok(Exit::Ok)
             }
             Job::Show { job, spec } => Box::pin(show(session, &job, spec)).await,
-            Job::Stop { job } => {
+            Job::Stop { job, key } => {
                 let (tenant, name) = job.parts();
-                session.client()?.stop_job(tenant, name).await?;
-                say(&format!("job {tenant}/{name} stopped; its active runs are being cancelled"));
-                if session.output.is_json() {
-                    session
-                        .output
-                        .data(String::new, || json!({ "tenant": tenant, "job": name, "enabled": false }))?;
-                }
+                let key = key.unwrap_or_else(RequestKey::random);
+                let stopped = session.client()?.stop_job_with_key(tenant, name, key).await;
+                stopped.map_err(|error| Failure::from(error).of_request(key))?;
+                let text = format!("{tenant}/{name}: stopped; its active runs are being cancelled\n");
+                session
+                    .output
+                    .data(|| text, || json!({ "tenant": tenant, "job": name, "enabled": false }))?;
                 Ok(Exit::Ok)
             }
         }
@@ -104,15 +114,7 @@ impl Job {
 async fn show(session: &Session, job: &Named, spec: bool) -> Result<Exit, Failure> {
     let (tenant, name) = job.parts();
     let job = session.client()?.job(tenant, name, RUNS_SHOWN).await?;
-    let yaml = match &job.spec {
-        Some(spec) => {
-            let spec = berth_proto::convert::job_spec::from_proto(spec.clone()).map_err(|error| {
-                Failure::new(Exit::Other, Code::Internal, format!("the registered spec: {error}"))
-            })?;
-            berth_spec::to_yaml(&spec)
-        }
-        None => String::new(),
-    };
+    let yaml = registered_spec(&job)?.as_ref().map(berth_spec::to_yaml).unwrap_or_default();
     let json = || {
         let mut value = json::job(&job);
         value["spec"] = yaml.clone().into();

@@ -1,39 +1,39 @@
 //! `berth logs`
 
-use std::io::IsTerminal;
-use std::time::Duration;
+mod follow;
+mod printer;
 
-use berth_client::api::{RunView, StepView, TaskState};
-use berth_client::{Client, LogFrom, LogPiece, LogQuery, LogStream, TaskFilter};
-use berth_spec::Code;
+pub(crate) use printer::Printer;
+
+use std::io::IsTerminal;
+
+use berth_client::api::{RunView, StepView, TaskView};
+use berth_client::{Client, LogFrom, LogQuery, LogStream, TaskFilter};
 use clap::{Args, ValueEnum};
-use futures_util::StreamExt;
-use serde_json::json;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, say};
+use crate::output::say;
 use crate::session::Session;
 use crate::verb::run::is_over;
-use crate::{units, words};
+use crate::words;
 
-/// The most tasks of an array whose logs are shown one after the other.
-const ARRAY_MAX: u32 = 100;
-/// How often a follower looks whether the task has started.
-const STARTED_EVERY: Duration = Duration::from_millis(300);
+/// The most tasks whose logs are shown one after the other.
+const TASKS_MAX: usize = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The run's id, or the first digits of it
     run: String,
-    /// The task; may be left out when the run has only one
+    /// The task; without it all of the run
     #[arg(long)]
     task: Option<String>,
-    /// The index in an array; without it all, one after the other
-    #[arg(long)]
+    /// The index in an array; without it all of the array
+    #[arg(long, requires = "task")]
     index: Option<u32>,
-    /// The attempt, counted from 1 [default: the latest]
-    #[arg(long)]
+    /// The attempt, counted from 1 [default: the latest; with --follow each one from there on]
+    #[arg(long, requires = "task")]
     attempt: Option<u32>,
     /// Which stream
     #[arg(long, value_enum, default_value_t)]
@@ -41,7 +41,7 @@ pub(crate) struct Logs {
     /// Begin with the last N lines
     #[arg(long, value_name = "N")]
     tail: Option<u32>,
-    /// Wait for the task to start, and go on until it ends
+    /// Wait for tasks to start, and go on over retries until they end; each line of several tasks begins with its task
     #[arg(short, long)]
     follow: bool,
     /// Keep control characters on a terminal; elsewhere they are always kept
@@ -62,63 +62,93 @@ impl Logs {
         let client = session.client()?;
         let run = client.run(&self.run).await?;
         let step = self.step(&run)?;
-        let indexes = self.indexes(step)?;
-        let several = indexes.len() > 1;
-        let printer =
-            Printer { output: session.output, escape: !self.raw && std::io::stdout().is_terminal() };
-        for index in indexes {
-            if self.follow {
-                until_started(&client, &run.id, &step.name, index).await?;
+        if self.follow {
+            return Box::pin(follow::follow(session, &client, &run, &self, step)).await;
+        }
+        match step {
+            Some(step) if !step.array || self.index.is_some() => {
+                self.show(session, &client, &run.id, &step.name, self.index.unwrap_or(0)).await?;
             }
-            if several && !session.output.is_json() {
-                say(&format!("==> {} <==", words::task(&step.name, index, true)));
-            }
-            self.print(&client, &run, &step.name, index, printer).await?;
+            _ => self.show_all(session, &client, &run, step).await?,
         }
         Ok(Exit::Ok)
     }
 
-    fn step<'a>(&self, run: &'a RunView) -> Result<&'a StepView, Failure> {
+    /// The step that is asked for; `None` for all of several.
+    fn step<'a>(&self, run: &'a RunView) -> Result<Option<&'a StepView>, Failure> {
         let names = || run.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ");
         match (&self.task, run.steps.as_slice()) {
-            (_, []) if is_over(run) => Err(Failure::new(
-                Exit::NotFound,
-                Code::LogsUnavailable,
-                "only a summary of this run is left, and no logs",
-            )),
-            (None, [only]) => Ok(only),
-            (None, _) => Err(Failure::usage(format!("the run has several tasks: {}", names()))
-                .help("choose one with --task NAME")),
-            (Some(name), steps) => steps.iter().find(|step| step.name == *name).ok_or_else(|| {
-                Failure::new(Exit::NotFound, Code::NotVisible, format!("the run has no task `{name}`"))
-                    .help(format!("it has: {}", names()))
-            }),
+            (_, []) if is_over(run) => {
+                Err(Failure::new(Exit::NotFound, Code::LogsUnavailable, "only a summary of this run is left, and no logs"))
+            }
+            (None, [only]) => Ok(Some(only)),
+            (None, _) => Ok(None),
+            (Some(name), steps) => {
+                let step = steps.iter().find(|step| step.name == *name).ok_or_else(|| {
+                    Failure::new(Exit::NotFound, Code::NotVisible, format!("the run has no task `{name}`"))
+                        .help(format!("it has: {}", names()))
+                })?;
+                if self.index.is_some_and(|index| step.size.is_some_and(|size| index >= size)) {
+                    let size = step.size.unwrap_or(0);
+                    let message = format!("task `{name}` has {size} indexes, counted from 0");
+                    return Err(Failure::new(Exit::NotFound, Code::NotVisible, message));
+                }
+                Ok(Some(step))
+            }
         }
     }
 
-    fn indexes(&self, step: &StepView) -> Result<Vec<u32>, Failure> {
-        let size = step.size.unwrap_or(1);
-        if let Some(index) = self.index {
-            return Ok(vec![index]);
-        }
-        if step.array && (self.follow && size > 1 || size > ARRAY_MAX) {
-            let message = format!("`{}` is an array of {size}", step.name);
-            return Err(Failure::usage(message).help(format!("choose one with --index 0 to {}", size - 1)));
-        }
-        Ok((0..size).collect())
-    }
-
-    async fn print(
+    /// All tasks that have run, one after the other.
+    async fn show_all(
         &self,
+        session: &Session,
         client: &Client,
         run: &RunView,
+        step: Option<&StepView>,
+    ) -> Result<(), Failure> {
+        let filter = TaskFilter { step: step.map(|step| step.name.clone()), ..TaskFilter::default() };
+        let tasks: Vec<TaskView> = client.tasks(&run.id, filter).take(TASKS_MAX + 1).try_collect().await?;
+        if tasks.len() > TASKS_MAX {
+            let message = format!("these are more than {TASKS_MAX} tasks");
+            return Err(Failure::usage(message).help("choose one with --task NAME and --index N"));
+        }
+        let ran: Vec<&TaskView> = tasks.iter().filter(|task| !task.attempts.is_empty()).collect();
+        if ran.is_empty() {
+            let message =
+                if is_over(run) { "none of its tasks ran" } else { "none of its tasks has started yet" };
+            let failure = Failure::new(Exit::NotFound, Code::LogsUnavailable, message);
+            return Err(if is_over(run) { failure } else { failure.help("wait for them with --follow") });
+        }
+        for task in ran {
+            if !session.output.is_json() && tasks.len() > 1 {
+                let name = words::task(&task.name, task.index, task.array);
+                say(&format!("==> {} <==", berth_spec::escape(&name)));
+            }
+            self.show(session, client, &run.id, &task.name, task.index).await?;
+        }
+        Ok(())
+    }
+
+    async fn show(
+        &self,
+        session: &Session,
+        client: &Client,
+        run: &str,
         task: &str,
         index: u32,
-        printer: Printer,
     ) -> Result<(), Failure> {
-        let query = LogQuery {
+        let mut printer = Printer::new(session.output, self.escapes(), task, index);
+        let mut pieces = client.logs(self.query(run, task, index, self.attempt));
+        while let Some(piece) = pieces.next().await {
+            printer.piece(&piece?)?;
+        }
+        Ok(())
+    }
+
+    fn query(&self, run: &str, task: &str, index: u32, attempt: Option<u32>) -> LogQuery {
+        LogQuery {
             index,
-            attempt: self.attempt,
+            attempt,
             stream: match self.stream {
                 Which::Stdout => Some(LogStream::Stdout),
                 Which::Stderr => Some(LogStream::Stderr),
@@ -126,124 +156,12 @@ impl Logs {
             },
             from: self.tail.map_or(LogFrom::Beginning, LogFrom::TailLines),
             follow: self.follow,
-            ..LogQuery::of(&run.id, task)
-        };
-        let mut pieces = client.logs(query);
-        while let Some(piece) = pieces.next().await {
-            printer.piece(task, index, piece?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Puts pieces of logs on stdout.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Printer {
-    pub(crate) output: Output,
-    /// Control characters are written out.
-    pub(crate) escape: bool,
-}
-
-impl Printer {
-    pub(crate) fn piece(self, task: &str, index: u32, piece: LogPiece) -> Result<(), Failure> {
-        if self.output.is_json() {
-            return match to_json(task, index, &piece) {
-                Some(json) => self.output.json_line(&json),
-                None => Ok(()),
-            };
-        }
-        match piece {
-            LogPiece::Data { bytes, .. } if self.escape => self.output.raw(escaped(&bytes).as_bytes()),
-            LogPiece::Data { bytes, .. } => self.output.raw(&bytes),
-            LogPiece::Gap { bytes, .. } => {
-                say(&format!("... {} are no longer kept ...", units::bytes(bytes)));
-                Ok(())
-            }
-            LogPiece::End { .. } => Ok(()),
+            ..LogQuery::of(run, task)
         }
     }
-}
 
-fn to_json(task: &str, index: u32, piece: &LogPiece) -> Option<serde_json::Value> {
-    let name = |stream: &LogStream| match stream {
-        LogStream::Stdout => "stdout",
-        LogStream::Stderr => "stderr",
-    };
-    Some(match piece {
-        LogPiece::Data { stream, attempt, offset, bytes } => json!({
-            "task": task,
-            "index": index,
-            "attempt": attempt,
-            "stream": name(stream),
-            "offset": offset,
-            "text": String::from_utf8_lossy(bytes),
-        }),
-        LogPiece::Gap { stream, offset, bytes } => json!({
-            "task": task, "index": index, "stream": name(stream), "offset": offset, "gap_bytes": bytes,
-        }),
-        LogPiece::End { .. } => return None,
-    })
-}
-
-/// Text for a terminal: lines and tabs stay, nothing else acts on it.
-fn escaped(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut safe = String::with_capacity(text.len());
-    for (at, line) in text.split('\n').enumerate() {
-        if at > 0 {
-            safe.push('\n');
-        }
-        for (at, cell) in line.split('\t').enumerate() {
-            if at > 0 {
-                safe.push('\t');
-            }
-            safe.push_str(&berth_spec::escape(cell));
-        }
-    }
-    safe
-}
-
-/// Waits until a task has an attempt, and says once for what it waits.
-async fn until_started(client: &Client, run: &str, step: &str, index: u32) -> Result<(), Failure> {
-    let mut told = String::new();
-    loop {
-        let filter = TaskFilter { step: Some(step.to_owned()), index: Some(index), ..TaskFilter::default() };
-        let task = client.tasks(run, filter).next().await.transpose()?;
-        let why = match &task {
-            Some(task) if !task.attempts.is_empty() => return Ok(()),
-            Some(task) if task.state() == TaskState::Ended => {
-                let why = words::reason(task.reason.as_ref());
-                return Err(Failure::new(
-                    Exit::NotFound,
-                    Code::LogsUnavailable,
-                    format!("`{step}` never ran: {why}"),
-                ));
-            }
-            Some(task) => words::wait(task.wait.as_ref(), units::now_ms()),
-            None => "its size is not known yet".to_owned(),
-        };
-        let over = task.is_none() && is_over(&client.run(run).await?);
-        if over {
-            return Err(Failure::new(
-                Exit::NotFound,
-                Code::LogsUnavailable,
-                format!("`{step}` never ran: the run is over"),
-            ));
-        }
-        if told != why {
-            say(&format!("waiting for {} to start: {}", berth_spec::escape(step), berth_spec::escape(&why)));
-            told = why;
-        }
-        tokio::time::sleep(STARTED_EVERY).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logs_on_a_terminal_cannot_act_on_it() {
-        assert_eq!(escaped(b"a\tb\n\x1b[2Jc\r\n\xff"), "a\tb\n\\x1b[2Jc\\r\n\u{fffd}");
+    /// Whether control characters are written out.
+    fn escapes(&self) -> bool {
+        !self.raw && std::io::stdout().is_terminal()
     }
 }

@@ -1,16 +1,15 @@
 //! `berth run list | show | wait | cancel`
 
 use berth_client::api::{RunState, RunView, StepState, TaskState, TaskView};
-use berth_client::{Client, LogFrom, LogPiece, LogQuery, LogStream, RunFilter, TaskFilter};
-use berth_daemon::config::HumanDuration;
+use berth_client::{Client, LogFrom, LogPiece, LogQuery, LogStream, RequestKey, RunFilter, TaskFilter};
 use clap::Subcommand;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::say;
 use crate::session::Session;
+use crate::span::Span;
 use crate::verb::job;
 use crate::view::run::{self as view, FailedTask};
 use crate::{json, units, words};
@@ -51,12 +50,15 @@ pub(crate) enum Run {
         run: String,
         /// Exit 8 after this time; the run goes on
         #[arg(long, value_name = "TIME")]
-        wait_timeout: Option<HumanDuration>,
+        wait_timeout: Option<Span>,
     },
     /// Ask a run to end
     Cancel {
         /// The run's id, or the first digits of it
         run: String,
+        /// The key of an earlier request whose outcome is not known (E504): the same one, applied once at most
+        #[arg(long, value_name = "KEY")]
+        key: Option<RequestKey>,
     },
 }
 
@@ -80,15 +82,17 @@ impl Run {
             }
             Run::Show { run, tasks } => return Box::pin(show(session, &client, &run, tasks)).await,
             Run::Wait { run, wait_timeout } => {
-                let limit = wait_timeout.map(HumanDuration::get);
-                return Box::pin(job::wait(session, &client, &run, limit)).await;
+                let limit = wait_timeout.map(Span::get);
+                return Box::pin(job::wait(session, &client, &run, limit, &[])).await;
             }
-            Run::Cancel { run } => {
-                let id = client.cancel(&run).await?;
-                say(&format!("run {id} is asked to end; berth run wait {} follows it", job::short(&id)));
-                if session.output.is_json() {
-                    session.output.data(String::new, || json!({ "run": id }))?;
-                }
+            Run::Cancel { run, key } => {
+                let key = key.unwrap_or_else(RequestKey::random);
+                let cancelled = client.cancel_with_key(&run, key).await;
+                let id = cancelled.map_err(|error| Failure::from(error).of_request(key))?;
+                session
+                    .output
+                    .say(&format!("it is asked to end; follow it: berth run wait {}", job::short(&id)));
+                session.output.data(|| format!("{id}\n"), || json!({ "run": id }))?;
             }
         }
         Ok(Exit::Ok)

@@ -24,18 +24,6 @@ pub(crate) fn members(members: &[MemberView]) -> String {
     table.render()
 }
 
-/// The command that starts a member which was added, given those that are there.
-pub(crate) fn start_of(id: u64, cluster: &str, address: &str, members: &[MemberView]) -> String {
-    let present: Vec<String> = (members.iter().filter(|member| member.id != id))
-        .map(|member| format!("{}={}", member.id, member.address))
-        .collect();
-    let text = format!(
-        "berth server --id {id} --join {cluster} --peer-listen {address} --member {}",
-        present.join(",")
-    );
-    escape(&text)
-}
-
 /// What each server said of itself, or why it said nothing.
 pub(crate) fn status(answers: &[(String, Result<StatusReply, Error>)]) -> String {
     let mut table = Table::new(["SERVER", "MEMBER", "ROLE", "TERM", "COMMITTED", "APPLIED", "UP", "STATE"])

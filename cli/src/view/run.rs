@@ -99,6 +99,11 @@ pub(crate) fn step_state(step: &StepView) -> &'static str {
     }
 }
 
+/// Something of it is still to come.
+pub(crate) fn is_unfinished(step: &StepView) -> bool {
+    matches!(step.state(), StepState::Waiting | StepState::Open)
+}
+
 /// Why a step waits and what would unblock it, or why it failed.
 pub(crate) fn why(step: &StepView, now_ms: u64) -> String {
     match step.state() {

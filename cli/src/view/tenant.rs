@@ -14,7 +14,7 @@ pub(crate) fn list(tenants: &[TenantView]) -> String {
             tenant.jobs.to_string(),
             tenant.active_runs.to_string(),
             units::amounts(&tenant.used),
-            units::amounts(&tenant.limit),
+            units::limits(&tenant.limit),
         ]);
     }
     table.render()
@@ -33,7 +33,7 @@ pub(crate) fn show(tenant: &TenantView) -> String {
     for name in names {
         let used = tenant.used.get(name).copied().unwrap_or(0);
         let limit =
-            tenant.limit.get(name).map_or_else(|| "none".to_owned(), |&limit| units::amount(name, limit));
+            tenant.limit.get(name).map_or_else(|| "none".to_owned(), |&limit| units::exact(name, limit));
         table.row([name.clone(), units::amount(name, used), limit]);
     }
     text.push('\n');

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use berth_client::api::RunView;
-use berth_client::{Client, Error, Submit, Submitted};
-use berth_daemon::config::HumanDuration;
-use berth_spec::{Parsed, escape};
+use berth_client::{Client, Error, RequestKey, Submit, Submitted};
+use berth_spec::{Diagnostic, Parsed, escape};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{color, say};
+use crate::output::color;
 use crate::progress::{self, Followed};
 use crate::session::Session;
+use crate::span::Span;
 use crate::verb::job::{DEFAULT_TENANT, parts};
 use crate::verb::run::failed_tasks;
 use crate::{json, largest_node, spec_file, units, view};
@@ -25,9 +25,12 @@ pub(crate) struct Run {
     /// Follow the run to its end; exits 20 when it does not succeed
     #[arg(long)]
     wait: bool,
+    /// The key of an earlier request whose outcome is not known (E504): the same one, applied once at most
+    #[arg(long, value_name = "KEY")]
+    key: Option<RequestKey>,
     /// With --wait: exit 8 after this time; the run goes on
     #[arg(long, requires = "wait", value_name = "TIME")]
-    wait_timeout: Option<HumanDuration>,
+    wait_timeout: Option<Span>,
 }
 
 /// A spec to register and run, or a registered job.
@@ -44,18 +47,36 @@ pub(crate) struct JobOrFile {
 impl Run {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let client = session.client()?;
-        let submitted = start(session, &client, &self.what).await?;
-        let run = submitted.run.clone().ok_or(Error::Malformed { what: "the id of the run" })?;
+        let Started { submitted, run, warnings } = start(session, &client, &self.what, self.key).await?;
         if !self.wait {
-            say(&format!("follow it: berth run wait {0}   its output: berth logs {0} -f", short(&run)));
-            let json = || json!({ "run": run, "version": submitted.version, "changed": submitted.changed });
+            session
+                .output
+                .say(&format!("follow it: berth run wait {0}   its output: berth logs {0} -f", short(&run)));
+            let json = || {
+                json!({
+                    "run": run,
+                    "version": submitted.version,
+                    "changed": submitted.changed,
+                    "warnings": warnings,
+                })
+            };
             session.output.data(|| format!("{run}\n"), json)?;
             return Ok(Exit::Ok);
         }
-        say(&format!("run {run}"));
-        let limit = self.wait_timeout.map(HumanDuration::get);
-        Box::pin(wait(session, &client, &run, limit)).await
+        session.output.say(&format!("run {run}"));
+        let limit = self.wait_timeout.map(Span::get);
+        Box::pin(wait(session, &client, &run, limit, &warnings)).await
     }
+}
+
+/// A run that was started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) submitted: Submitted,
+    /// Its id.
+    pub(crate) run: String,
+    /// What is to be said of the spec, for programs.
+    pub(crate) warnings: Vec<Value>,
 }
 
 /// Submits and starts.
@@ -63,53 +84,60 @@ pub(crate) async fn start(
     session: &Session,
     client: &Client,
     what: &JobOrFile,
-) -> Result<Submitted, Failure> {
-    if !spec_file::is_file(&what.what) {
+    key: Option<RequestKey>,
+) -> Result<Started, Failure> {
+    let key = key.unwrap_or_else(RequestKey::random);
+    let (submitted, warnings) = if spec_file::is_file(&what.what) {
+        submit_spec(session, client, &what.what, |spec| spec.start().key(key)).await
+    } else {
         let (tenant, name) = parts(&what.what, &what.tenant);
-        return Ok(client.submit(Submit::job(tenant, name).start()).await?);
+        let submitted = client.submit(Submit::job(tenant, name).start().key(key)).await;
+        submitted.map(|submitted| (submitted, Vec::new())).map_err(Failure::from)
     }
-    let parsed = match spec_file::read(&what.what) {
+    .map_err(|failure| failure.of_request(key))?;
+    let run = submitted.run.clone().ok_or(Error::Malformed { what: "the id of the run" })?;
+    Ok(Started { submitted, run, warnings })
+}
+
+/// Reads a spec and submits it as `how` says, unless the cluster has something against it. Its warnings are said to people and come back for programs.
+pub(crate) async fn submit_spec(
+    session: &Session,
+    client: &Client,
+    file: &str,
+    how: impl FnOnce(Submit) -> Submit,
+) -> Result<(Submitted, Vec<Value>), Failure> {
+    let parsed = match spec_file::read(file) {
         Ok(parsed) => parsed,
         Err(failure) => return Err(largest_node::add(session, failure).await),
     };
-    let submit = Submit::spec(parsed.job.clone()).start();
-    submit_checked(session, client, parsed, submit).await
-}
-
-/// Submits a spec, unless the cluster has something against it; what it only warns of is shown once it is accepted.
-pub(crate) async fn submit_checked(
-    session: &Session,
-    client: &Client,
-    parsed: Parsed,
-    submit: Submit,
-) -> Result<Submitted, Failure> {
     let violations = client.validate(&parsed.job).await?.violations;
     if violations.iter().any(|violation| !violation.warning) {
         return Err(Failure::refused_spec(spec_file::report(parsed, &violations)));
     }
-    match client.submit(submit).await {
+    match client.submit(how(Submit::spec(parsed.job.clone()))).await {
         Ok(submitted) => {
             let report = spec_file::report(parsed, &violations);
-            if !report.diagnostics.is_empty() && !session.output.is_json() {
-                say(&report.render(color()));
+            if !report.diagnostics.is_empty() {
+                session.output.say(&report.render(color()));
             }
-            Ok(submitted)
+            Ok((submitted, report.diagnostics.iter().map(Diagnostic::to_json).collect()))
         }
         Err(error) => Err(refused(parsed, error)),
     }
 }
 
-/// Follows a run to its end and shows how it ended.
+/// Follows a run to its end and shows how it ended. `warnings` are those of its spec, for programs.
 pub(crate) async fn wait(
     session: &Session,
     client: &Client,
     run: &str,
     limit: Option<Duration>,
+    warnings: &[Value],
 ) -> Result<Exit, Failure> {
     match progress::follow(client, run, limit, session.output.is_json()).await? {
-        Followed::Ended(view) => conclude(session, client, &view).await,
+        Followed::Ended(view) => conclude(session, client, &view, warnings).await,
         Followed::Interrupted => {
-            say(&format!(
+            session.output.say(&format!(
                 "\nthe run goes on. Follow it: berth run wait {0}   end it: berth run cancel {0}",
                 short(run)
             ));
@@ -125,12 +153,18 @@ pub(crate) async fn wait(
 }
 
 /// Prints a run that is over, and says by the exit code whether it succeeded.
-pub(crate) async fn conclude(session: &Session, client: &Client, view: &RunView) -> Result<Exit, Failure> {
+pub(crate) async fn conclude(
+    session: &Session,
+    client: &Client,
+    view: &RunView,
+    warnings: &[Value],
+) -> Result<Exit, Failure> {
     let failed = failed_tasks(client, view).await;
     let json = || {
         let mut value = json::run(view);
         value["failed_tasks"] =
             failed.iter().map(|failed| json::task(&failed.task)).collect::<Vec<Value>>().into();
+        value["warnings"] = warnings.into();
         value
     };
     session.output.data(|| view::run::show(view, &failed, units::now_ms()), json)?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{color, say, warn};
+use crate::output::color;
 use crate::session::Session;
 use crate::{largest_node, spec_file};
 
@@ -31,15 +31,21 @@ impl Validate {
             Err(failure) if self.offline => return invalid(session, failure),
             Err(failure) => return invalid(session, largest_node::add(session, failure).await),
         };
-        let (parsed, answer) = if self.offline { (parsed, None) } else { ask(session, parsed).await? };
+        let (answer, silent) = match self.offline {
+            true => (None, None),
+            false => match ask(session, &parsed).await? {
+                Ok(answer) => (Some(answer), None),
+                Err(why) => (None, Some(why)),
+            },
+        };
         let checked = answer.is_some();
         let violations = answer.as_ref().map(|answer| answer.violations.clone()).unwrap_or_default();
         let report = spec_file::report(parsed, &violations);
         if report.has_errors() {
             return invalid(session, Failure::spec(report));
         }
-        if !session.output.is_json() && !report.diagnostics.is_empty() {
-            say(&report.render(color()));
+        if !report.diagnostics.is_empty() {
+            session.output.say(&report.render(color()));
         }
         let changes = answer.map(|answer| answer.changes);
         let by = if checked { "valid" } else { "valid, as far as the text alone tells" };
@@ -50,6 +56,7 @@ impl Validate {
                 json["code"] = None::<&str>.into();
                 json["valid"] = true.into();
                 json["asked_cluster"] = checked.into();
+                json["not_asked"] = silent.into();
                 json["changes"] = changes.into();
                 json
             },
@@ -69,16 +76,17 @@ fn invalid(session: &Session, failure: Failure) -> Result<Exit, Failure> {
     Err(failure)
 }
 
-async fn ask(session: &Session, parsed: Parsed) -> Result<(Parsed, Option<Validation>), Failure> {
-    let answer = match session.impatient_client(PATIENCE)?.validate(&parsed.job).await {
-        Ok(answer) => Some(answer),
+/// What a cluster says, or why none says anything.
+async fn ask(session: &Session, parsed: &Parsed) -> Result<Result<Validation, String>, Failure> {
+    Ok(match session.impatient_client(PATIENCE)?.validate(&parsed.job).await {
+        Ok(answer) => Ok(answer),
         Err(Error::Invalid { violations, .. }) if !violations.is_empty() => {
-            Some(Validation { violations, changes: true })
+            Ok(Validation { violations, changes: true })
         }
         Err(error) => {
-            warn(&format!("not checked against a cluster: {}", Failure::from(error).in_short()));
-            None
+            let why = Failure::from(error).in_short();
+            session.output.warn(&format!("not checked against a cluster: {why}"));
+            Err(why)
         }
-    };
-    Ok((parsed, answer))
+    })
 }
