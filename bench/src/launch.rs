@@ -42,8 +42,9 @@ pub(crate) fn run() -> Result<ExitCode> {
         let client = cluster.client()?;
         let singles =
             tokio::time::timeout(DONE_MAX, singles(&client)).await.context("single jobs took too long")??;
-        let took =
-            tokio::time::timeout(DONE_MAX, many(&cluster, &client)).await.context("the jobs took too long")??;
+        let took = tokio::time::timeout(DONE_MAX, many(&cluster, &client))
+            .await
+            .context("the jobs took too long")??;
         anyhow::Ok((singles, took))
     });
     let (singles, (took, used)) = match measured {

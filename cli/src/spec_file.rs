@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use berth_client::{Violation, with_spec_dir};
 use berth_spec::limits::TEXT_BYTES_MAX;
@@ -10,16 +9,11 @@ use berth_spec::{Code, Diagnostic, Parsed, Report, Severity};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::session::Session;
-use crate::units;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
 /// One byte more than any spec may have.
 const READ_MAX: u64 = TEXT_BYTES_MAX as u64 + 1;
-
-/// How long a cluster is asked for its largest node.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether an argument names a file rather than a job.
 pub(crate) fn is_file(argument: &str) -> bool {

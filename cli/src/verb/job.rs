@@ -6,9 +6,9 @@ mod validate;
 
 pub(crate) use run::{JobOrFile, Started, conclude, short, start, wait};
 
-use berth_spec::Code;
 use berth_client::api::JobView;
 use berth_client::{JobSpec, RequestKey};
+use berth_spec::Code;
 use clap::Subcommand;
 use serde_json::{Value, json};
 

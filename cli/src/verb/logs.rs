@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 
 use berth_client::api::{RunView, StepView, TaskView};
 use berth_client::{Client, LogFrom, LogQuery, LogStream, TaskFilter};
+use berth_spec::Code;
 use clap::{Args, ValueEnum};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -78,9 +79,11 @@ impl Logs {
     fn step<'a>(&self, run: &'a RunView) -> Result<Option<&'a StepView>, Failure> {
         let names = || run.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ");
         match (&self.task, run.steps.as_slice()) {
-            (_, []) if is_over(run) => {
-                Err(Failure::new(Exit::NotFound, Code::LogsUnavailable, "only a summary of this run is left, and no logs"))
-            }
+            (_, []) if is_over(run) => Err(Failure::new(
+                Exit::NotFound,
+                Code::LogsUnavailable,
+                "only a summary of this run is left, and no logs",
+            )),
             (None, [only]) => Ok(Some(only)),
             (None, _) => Ok(None),
             (Some(name), steps) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use berth_client::api::NodeView;
 use berth_client::{Client, Error};
+use berth_spec::Code;
 use clap::Subcommand;
 use serde_json::{Value, json};
 

@@ -68,7 +68,13 @@ impl Change<'_> {
             return;
         }
         if let Err(cause) = orders::resolve(self.state, attempt) {
-            self.attempt_ended(attempt, EndReason::StartFailed(cause.to_string().into()), None, self.now, &[]);
+            self.attempt_ended(
+                attempt,
+                EndReason::StartFailed(cause.to_string().into()),
+                None,
+                self.now,
+                &[],
+            );
         }
     }
 

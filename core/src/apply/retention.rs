@@ -76,7 +76,8 @@ impl Change<'_> {
             let record = self.state.tables.tasks.remove(task).expect("an opened index has a record");
             let mut attempt = Some(record.latest);
             while let Some(handle) = attempt {
-                attempt = self.state.tables.attempts.remove(handle).and_then(|attempt| attempt.previous.get());
+                attempt =
+                    self.state.tables.attempts.remove(handle).and_then(|attempt| attempt.previous.get());
             }
             self.state.tables.outputs.remove(&task);
             self.state.tables.steps.update(handle, |step| step.opened = last);

@@ -22,7 +22,7 @@ pub struct Misfit {
 pub enum Obstacle {
     /// One task alone asks for more than its tenant may ever use: the spec is refused.
     Limit { tenant: String, resource: String, asked: u64, limit: u64 },
-    /// No node of the cluster is large enough; one may come, so it is a warning. The text names what is short.
+    /// No node of the cluster is large enough: the spec is refused. The text names what is short.
     Nodes(String),
     /// No node of the cluster offers the executor; a warning.
     Executor(ExecutorKind),
@@ -82,8 +82,8 @@ impl Misfit {
     /// True when the spec is refused for it.
     pub fn refuses(&self) -> bool {
         match self.obstacle {
-            Obstacle::Limit { .. } => true,
-            Obstacle::Nodes(_) | Obstacle::Executor(_) => false,
+            Obstacle::Limit { .. } | Obstacle::Nodes(_) => true,
+            Obstacle::Executor(_) => false,
         }
     }
 }

@@ -229,7 +229,7 @@ fn what_can_never_be_placed_is_told_before_it_is_submitted() {
         docker(a_task("boxed", &[])),
     ];
     let spec = JobSpec { tenant: "acme".into(), ..a_job("j", tasks) };
-    assert_eq!(misfits(&house.state, &spec).len(), 1, "an empty cluster warns of nothing");
+    assert_eq!(misfits(&house.state, &spec).len(), 1, "without nodes only limits count");
     house.node("n1");
     let texts: Vec<String> = misfits(&house.state, &spec)
         .iter()
@@ -237,8 +237,8 @@ fn what_can_never_be_placed_is_told_before_it_is_submitted() {
         .collect();
     insta::assert_snapshot!(texts.join("\n"), @"
     error task hungry never fits: it asks for 1Gi memory and the limit of tenant acme is 512Mi
-    warning task wide never fits: it asks for 64 cpu and the largest node has 4
-    warning task graphic never fits: it asks for 2 gpu and no node has any
+    error task wide never fits: it asks for 64 cpu and the largest node has 4
+    error task graphic never fits: it asks for 2 gpu and no node has any
     warning task boxed never fits: no node offers docker
     ");
 }

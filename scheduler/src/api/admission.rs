@@ -29,7 +29,13 @@ pub(super) fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>,
     {
         let message = format!("{} is over: the schedule never fires", instant.rfc3339());
         let help = "give a later instant";
-        violations.push(violation("schedule.at".into(), Code::ScheduleRange, message, help, Severity::Warning));
+        violations.push(violation(
+            "schedule.at".into(),
+            Code::ScheduleRange,
+            message,
+            help,
+            Severity::Warning,
+        ));
     }
     let known = state.job_named(tenant, &spec.name).map(|job| state.job(job));
     let changes = known.is_none_or(|job| !job.enabled || **state.spec(job.spec) != *spec);

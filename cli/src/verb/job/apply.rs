@@ -8,9 +8,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{self, Change};
 use crate::session::Session;
-use crate::{largest_node, spec_file};
 use crate::verb::job::registered_spec;
 use crate::verb::job::run::{refused, submit_spec};
+use crate::{largest_node, spec_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use berth_client::api::run_event::{Kind, Now};
 use berth_client::api::{RunView, StepView, TaskState, TaskView};
 use berth_client::{Client, TaskFilter, WatchFilter, Watched};
+use berth_spec::Code;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
