@@ -86,14 +86,14 @@ pub struct EntryId {
 pub struct NodeEpoch(pub u64);
 
 /// A caller-chosen key that makes a request safe to repeat. Packed as [`RunId`] is.
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RequestId(pub u128);
 
 /// The outside name of a run: a hash of tenant, job, kind and nominal instant. Packed, because an alignment of 16
 /// would make each entry of the timer table half as large again, and there is one for every task that waits for a
 /// retry.
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub u128);
 
