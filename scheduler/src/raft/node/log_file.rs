@@ -14,8 +14,8 @@ const FILL_MAX: u64 = 16 << 20;
 const FILL_STEP: usize = 256 << 10;
 
 /// A file whose growth is filled with zeros. Otherwise the first write to each page has to find a block for it, and
-/// then a sync has to commit the file system's journal, together with all that others have in it: measured beside
-/// builds on the same disk, a sync of a young log took seven milliseconds instead of a third of one.
+/// the sync has to commit the file system's journal. Measured on ext4, for seven pages and a sync as redb commits
+/// them: 0.58 ms at best on filled pages and 1.14 ms on holes, 303 and 214 commits a second beside other work.
 #[derive(Debug)]
 pub(super) struct LogFile {
     backend: FileBackend,
