@@ -1,7 +1,9 @@
 //! `berth logs`
 
-mod follow;
 mod printer;
+mod progress;
+
+mod follow;
 
 pub(crate) use printer::Printer;
 

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{say, warn};
 use crate::session::Session;
+use crate::verb::logs::progress::Progress;
 use crate::verb::logs::{Logs, Printer};
 use crate::verb::run::is_over;
 use crate::view::run as view;
@@ -84,18 +85,6 @@ struct Follower<'a> {
     failure: Option<Failure>,
 }
 
-/// How far a task is.
-struct Progress {
-    task: TaskView,
-    /// The latest attempt that is read, was read or is to be.
-    latest: u32,
-    /// Read before.
-    before: Option<u32>,
-    next: VecDeque<u32>,
-    /// It is being read, or waits for a stream.
-    busy: bool,
-}
-
 impl<'a> Follower<'a> {
     async fn go(&mut self) -> Result<(), Failure> {
         let filter = WatchFilter { run: Some(self.run.into()), with_tasks: true, ..WatchFilter::default() };
@@ -154,33 +143,13 @@ impl<'a> Follower<'a> {
         self.step.as_ref().is_none_or(|step| *step == task.name) && self.index.is_none_or(|i| i == task.index)
     }
 
-    /// Notes the attempts of a task that have started and are not read yet. Of a task that is met first with several, the
-    /// latest.
     fn take(&mut self, task: TaskView) {
         let key = (task.name.clone(), task.index);
-        let wanted = |number: u32| self.logs.attempt.is_none_or(|only| only == number);
-        let started: Vec<u32> = task
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.started_ms.is_some() && wanted(attempt.number))
-            .map(|attempt| attempt.number)
-            .collect();
-        let progress = self.tasks.entry(key.clone()).or_insert_with(|| Progress {
-            task: TaskView::default(),
-            latest: started.last().map_or(0, |last| last - 1),
-            before: None,
-            next: VecDeque::new(),
-            busy: false,
-        });
-        progress.task = task;
-        for number in started.into_iter().filter(|&number| number > progress.latest).collect::<Vec<_>>() {
-            progress.latest = number;
-            progress.next.push_back(number);
-        }
-        if !progress.busy && !progress.next.is_empty() {
-            progress.busy = true;
-            if self.queue.is_empty() && self.reading.len() >= STREAMS_MAX && !self.session.output.is_json() {
-                say(&format!("{STREAMS_MAX} tasks are followed at once; the others are shown as these end"));
+        if self.tasks.entry(key.clone()).or_default().take(task, self.logs.attempt) {
+            if self.queue.is_empty() && self.reading.len() >= STREAMS_MAX {
+                let text =
+                    format!("{STREAMS_MAX} tasks are followed at once; the others are shown as these end");
+                self.session.output.say(&text);
             }
             self.queue.push_back(key);
         }
