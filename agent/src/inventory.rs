@@ -1,6 +1,6 @@
 //! What the machine offers, as far as the agent can see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -55,8 +55,10 @@ impl Inventory {
         let executors = executors
             .map(|(kind, health)| {
                 let offer = match health {
-                    Health::Ready { detail } => ExecutorOffer { ready: true, detail },
-                    Health::Unavailable { reason } => ExecutorOffer { ready: false, detail: reason },
+                    Health::Ready { detail, missing } => ExecutorOffer { ready: true, detail, missing },
+                    Health::Unavailable { reason } => {
+                        ExecutorOffer { ready: false, detail: reason, missing: BTreeSet::new() }
+                    }
                 };
                 (kind, offer)
             })
@@ -154,6 +156,8 @@ fn read(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use berth_core::model::Isolation;
+
     use super::*;
 
     fn inventory() -> Inventory {
@@ -192,6 +196,14 @@ mod tests {
         let facts = inventory().facts([(ExecutorKind::Docker, health)].into_iter());
         let offer = &facts.executors[&ExecutorKind::Docker];
         assert_eq!((offer.ready, offer.detail.as_str()), (false, "no engine"));
+    }
+
+    #[test]
+    fn what_is_missing_of_isolation_is_offered_with_the_executor() {
+        let missing = BTreeSet::from([Isolation::PidNamespace]);
+        let health = Health::Ready { detail: "cgroup v2".into(), missing: missing.clone() };
+        let facts = inventory().facts([(ExecutorKind::Exec, health)].into_iter());
+        assert_eq!(facts.executors[&ExecutorKind::Exec].missing, missing);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod attempts;
 pub mod reconcile;
 pub mod reports;
 pub mod retention;
+pub mod rogues;
 
 pub mod dialing;
 pub mod session;

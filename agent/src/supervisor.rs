@@ -26,6 +26,7 @@ use crate::message::{FromAgent, Known, ToAgent};
 use crate::reconcile;
 use crate::reports::Reports;
 use crate::retention;
+use crate::rogues::{self, Rogues};
 use crate::session::{Session, Step};
 
 mod acting;
@@ -54,6 +55,7 @@ pub struct Supervisor<D> {
     sessions: u64,
     refused: u64,
     started: u64,
+    rogues: Rogues,
     /// When it was last said that no server welcomes this node.
     complained: Boot,
 }
@@ -93,6 +95,7 @@ impl<D: Disk> Supervisor<D> {
                 let over = retention::over_bytes(&self.attempts, &sizes, self.config.retention);
                 self.drop_logs(&over)?;
             }
+            Input::Rogues(kind, names) => self.rogues_seen(kind, names, now.boot, &mut out),
             Input::StopAll => self.stop_all(&mut out)?,
             Input::Tick => {}
         }
@@ -161,6 +164,7 @@ impl<D: Disk> Supervisor<D> {
             sessions: self.sessions,
             refused: self.refused,
             started: self.started,
+            rogues: self.rogues.len(),
             connected: self.session.open().is_some(),
         }
     }
@@ -221,6 +225,26 @@ impl<D: Disk> Supervisor<D> {
         self.complained = now;
         let servers = self.config.servers.join(", ");
         tracing::warn!(node = self.config.node, servers, "no server has welcomed this node for {alone}");
+    }
+
+    /// What the journal knows is no rogue, whatever the executor has heard of it.
+    fn rogues_seen(&mut self, kind: ExecutorKind, mut names: Vec<String>, now: Boot, out: &mut Vec<Output>) {
+        names.retain(|name| self.attempts.iter().all(|(_, attempt)| attempt.name != *name));
+        let look = self.rogues.look(kind, names, now);
+        let node = &self.config.node;
+        for name in look.new {
+            let kill_after = rogues::KILL_AFTER;
+            tracing::error!(
+                node,
+                executor = kind.word(),
+                name,
+                "what runs here belongs to no attempt; it is killed after {kill_after}"
+            );
+        }
+        for name in look.overdue {
+            tracing::error!(node, executor = kind.word(), name, "what belongs to no attempt is killed");
+            out.push(Output::KillRogue { kind, name });
+        }
     }
 
     fn drop_logs(&mut self, attempts: &[AttemptHandle]) -> Result<(), journal::Error> {

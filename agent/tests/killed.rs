@@ -1,4 +1,5 @@
-//! An agent is killed while fifty tasks run; the next one finds the same processes and all their true exits.
+//! An agent is killed while fifty tasks run; the next one finds the same processes and all their true exits. Where the data
+//! directory was wiped in between, they have no record any more, and the next one ends them.
 //!
 //! One binary: the test, the agent that is killed, and the shims. The leader is played by the drive loop.
 
@@ -26,7 +27,7 @@ use berth_core::model::NodeFacts;
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::exec::{self, ExecExecutor, IsolationChoice};
-use berth_executors::executor::{Event, Executor};
+use berth_executors::executor::{Event, Executor, Health, Isolation};
 use berth_proto::convert::order::{Labels, Limits};
 
 const TASKS: u64 = 50;
@@ -41,30 +42,34 @@ fn main() -> ExitCode {
     }
     match args.get(1).and_then(|argument| argument.to_str()) {
         Some("--list") => {}
-        Some(AGENT) => first_life(Path::new(&args[2]), args[3].to_str().unwrap()),
+        Some(AGENT) => {
+            let text = |place: usize| args[place].to_str().unwrap();
+            first_life(Path::new(&args[2]), text(3), text(4).parse().unwrap());
+        }
         Some(_) | None => {
             a_killed_agents_tasks_go_on_and_their_exits_are_true();
             println!("a_killed_agents_tasks_go_on_and_their_exits_are_true: ok");
+            what_runs_without_a_record_is_killed_after_a_minute();
+            println!("what_runs_without_a_record_is_killed_after_a_minute: ok");
         }
     }
     ExitCode::SUCCESS
 }
 
 /// Starts the tasks, says when all of them run, and waits to be killed.
-fn first_life(data_dir: &Path, group: &str) {
+fn first_life(data_dir: &Path, group: &str, tasks: u64) {
     let mut agent = Agent::up(data_dir, group);
     agent.welcome();
-    agent.desire((1..=TASKS).map(|attempt| order(attempt, data_dir)).collect());
-    agent.drive(|agent| agent.started.len() == usize::try_from(TASKS).unwrap());
+    agent.desire((1..=tasks).map(|attempt| order(attempt, data_dir)).collect());
+    agent.drive(|agent| agent.started.len() == usize::try_from(tasks).unwrap());
     println!("running");
     std::thread::sleep(PATIENCE);
 }
 
-fn a_killed_agents_tasks_go_on_and_their_exits_are_true() {
-    let home = tempfile::tempdir().unwrap();
-    let group = format!("berth-killed-{}", std::process::id());
+/// An agent in a process of its own, killed once its tasks run.
+fn live_and_be_killed(home: &Path, group: &str, tasks: u64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([AGENT.as_ref(), home.path().as_os_str(), group.as_ref()])
+        .args([AGENT.as_ref(), home.as_os_str(), group.as_ref(), tasks.to_string().as_ref()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -73,6 +78,12 @@ fn a_killed_agents_tasks_go_on_and_their_exits_are_true() {
     assert_eq!(line, "running\n");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+fn a_killed_agents_tasks_go_on_and_their_exits_are_true() {
+    let home = tempfile::tempdir().unwrap();
+    let group = format!("berth-killed-{}", std::process::id());
+    live_and_be_killed(home.path(), &group, TASKS);
     // Some end while no agent is there, the others only when the next one has found them.
     let release = |number: u64| std::fs::write(home.path().join(format!("go{number}")), "").unwrap();
     (1..=TASKS / 2).for_each(release);
@@ -84,6 +95,7 @@ fn a_killed_agents_tasks_go_on_and_their_exits_are_true() {
     agent.welcome();
     agent.desire((1..=TASKS).map(|attempt| order(attempt, home.path())).collect());
     agent.drive(|agent| agent.ends.len() == usize::try_from(TASKS).unwrap());
+    assert_eq!(agent.executor.rogues(), Vec::<String>::new());
     for attempt in 1..=TASKS {
         let expected = match i32::try_from(attempt % 7).unwrap() {
             0 => EndReason::Succeeded,
@@ -96,6 +108,52 @@ fn a_killed_agents_tasks_go_on_and_their_exits_are_true() {
     agent.forget();
     drop(agent);
     remove_groups(Path::new("/sys/fs/cgroup"), &group);
+}
+
+fn what_runs_without_a_record_is_killed_after_a_minute() {
+    let home = tempfile::tempdir().unwrap();
+    let group = format!("berth-wiped-{}", std::process::id());
+    live_and_be_killed(home.path(), &group, 2);
+    let wiped = tempfile::tempdir().unwrap();
+    let mut agent = Agent::up(wiped.path(), &group);
+    let rogues = agent.executor.rogues();
+    if lacks_control_groups(&agent.executor) {
+        println!("SKIPPED: without control groups nothing tells what runs without a record");
+        (1..=2).for_each(|number| std::fs::write(home.path().join(format!("go{number}")), "").unwrap());
+        return;
+    }
+    assert_eq!(rogues, ["a1", "a2"]);
+    agent.input(Input::Rogues(ExecutorKind::Exec, rogues.clone()));
+    assert_eq!(agent.supervisor.figures().rogues, 2);
+    agent.later = Millis(59_000);
+    let seen = agent.executor.rogues();
+    agent.input(Input::Rogues(ExecutorKind::Exec, seen));
+    assert_eq!(
+        (agent.killed.len(), agent.executor.rogues()),
+        (0, rogues.clone()),
+        "they are let live for a while"
+    );
+
+    agent.later = Millis(61_000);
+    agent.input(Input::Rogues(ExecutorKind::Exec, rogues.clone()));
+    assert_eq!(agent.killed, rogues);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = agent.executor.rogues();
+        agent.input(Input::Rogues(ExecutorKind::Exec, left.clone()));
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left:?} still run");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(agent.supervisor.figures().rogues, 0);
+    drop(agent);
+    remove_groups(Path::new("/sys/fs/cgroup"), &group);
+}
+
+fn lacks_control_groups(executor: &ExecExecutor) -> bool {
+    matches!(executor.health(), Health::Ready { missing, .. } if missing.contains(&Isolation::ControlGroups))
 }
 
 /// Removes the empty control groups of this run, as soon as the last shim has left them.
@@ -159,6 +217,10 @@ struct Agent {
     index: u64,
     started: BTreeMap<u64, ()>,
     ends: BTreeMap<u64, EndReason>,
+    /// What was to be killed.
+    killed: Vec<String>,
+    /// How far its clock goes ahead of the machine's.
+    later: Millis,
 }
 
 impl Agent {
@@ -191,14 +253,16 @@ impl Agent {
         let found = executor.recover(opened.known(ExecutorKind::Exec));
         let supervisor = opened.resume(found, Now::read()).unwrap();
         let (session, index) = (SessionId(0), 1);
-        let (started, ends) = (BTreeMap::new(), BTreeMap::new());
-        Agent { supervisor, executor, events, session, index, started, ends }
+        let (started, ends, killed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Agent { supervisor, executor, events, session, index, started, ends, killed, later: Millis(0) }
     }
 
     fn input(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for output in self.supervisor.handle(input, Now::read()).unwrap() {
+            let now = Now::read();
+            let now = Now { boot: now.boot + self.later, ..now };
+            for output in self.supervisor.handle(input, now).unwrap() {
                 match output {
                     Output::Dial { session, .. } => self.session = session,
                     Output::Send { message: FromAgent::Reports { reports, .. }, .. } => {
@@ -222,6 +286,10 @@ impl Agent {
                     Output::Start { launch, .. } => self.executor.start(*launch),
                     Output::Stop { attempt, grace, .. } => self.executor.stop(attempt, grace),
                     Output::Remove { attempt, .. } => self.executor.remove(attempt),
+                    Output::KillRogue { name, .. } => {
+                        self.executor.kill_rogue(&name);
+                        self.killed.push(name);
+                    }
                 }
             }
         }

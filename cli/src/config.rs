@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use berth_core::name::Named;
 use berth_core::resources::{CPU, MEMORY};
 use berth_daemon::config::{self, Flag, Kind, Loaded, Problem, Sections};
 use berth_daemon::{listen, telemetry};
@@ -196,10 +197,16 @@ fn problems(loaded: &Loaded<Tree>) -> Vec<Problem> {
     );
     blame("agent.cpu", agent.cpu_milli().err());
     blame("agent.memory", agent.memory_bytes().err());
+    blame("agent.name", illegal_node_name(agent));
     blame("agent.servers", agent.servers.is_empty().then(|| "name at least one server".to_owned()));
     blame("agent.executors", unknown_executor(agent));
     blame("log.filter", telemetry::check(log).err().map(|error| error.to_string()));
     problems
+}
+
+fn illegal_node_name(agent: &Agent) -> Option<String> {
+    let illegal = agent.name.as_ref().filter(|name| !Named::Node.fits(name))?;
+    Some(format!("`{illegal}` is not a legal name of a node, which has {}", Named::Node.rule()))
 }
 
 fn unknown_executor(agent: &Agent) -> Option<String> {

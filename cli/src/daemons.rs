@@ -52,7 +52,7 @@ pub(crate) struct StartedAgent {
     pub(crate) name: String,
     /// Where `/metrics` is.
     pub(crate) metrics: SocketAddr,
-    /// What isolation of tasks is missing on this machine, for people; a line each.
+    /// What the executors say where isolation of tasks is missing on this machine, for people; a line each.
     pub(crate) missing: Vec<String>,
     // Held until the end: it locks the directory.
     _data_dir: DataDir,
@@ -189,6 +189,7 @@ fn docker_config(config: &config::Agent, name: &str) -> docker::Config {
         cluster: "berth".to_owned(),
         node: name.to_owned(),
         log: LogSizes::default(),
+        sweep_every: docker::SWEEP_EVERY,
     }
 }
 
@@ -211,10 +212,8 @@ fn exec_config(config: &config::Agent, name: &str, lifetime: TasksOfAgent) -> Re
 /// What the executor says of its isolation, where something is missing.
 fn missing(health: &executor::Health) -> Vec<String> {
     match health {
-        executor::Health::Ready { detail } if detail.contains("plain") || detail.contains("no ") => {
-            vec![detail.clone()]
-        }
-        executor::Health::Ready { .. } => Vec::new(),
+        executor::Health::Ready { missing, .. } if missing.is_empty() => Vec::new(),
+        executor::Health::Ready { detail, .. } => vec![detail.clone()],
         executor::Health::Unavailable { reason } => vec![format!("exec tasks cannot run: {reason}")],
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use berth_client::{Violation, with_spec_dir};
+use berth_client::{Violation, too_large, with_spec_dir};
 use berth_spec::limits::TEXT_BYTES_MAX;
 use berth_spec::{Code, Diagnostic, Parsed, Report, Severity};
 
@@ -50,7 +50,16 @@ pub(crate) fn read(file: &str) -> Result<Parsed, Failure> {
         return Err(Failure::spec(berth_spec::too_long(name, None)));
     }
     let text = with_spec_dir(text, &dir)?;
-    berth_spec::parse(&text, name).map_err(Failure::spec)
+    parse(&text, name)
+}
+
+/// Everything that can be said of a spec without a cluster.
+fn parse(text: &[u8], name: &str) -> Result<Parsed, Failure> {
+    let parsed = berth_spec::parse(text, name).map_err(Failure::spec)?;
+    match too_large(&parsed.job) {
+        Some(violation) => Err(Failure::spec(report(parsed, &[violation]))),
+        None => Ok(parsed),
+    }
 }
 
 /// What the cluster found in a spec, at its places in the text.
@@ -122,6 +131,20 @@ tasks:
         file.as_file().set_len(40 << 20).unwrap();
         let text = read(file.path().to_str().unwrap()).unwrap_err().render(false);
         assert!(text.contains("E105") && text.contains("41,943,040 bytes"), "{text}");
+    }
+
+    #[test]
+    fn a_spec_that_no_cluster_stores_is_refused_without_asking_one() {
+        let long = |bytes: usize| {
+            let arguments = format!("\"{}\", ", "x".repeat(60_000)).repeat(bytes / 60_000);
+            TEXT.replacen("[\"true\"]", &format!("[{arguments}\"true\"]"), 1)
+        };
+        assert!(parse(long(720_000).as_bytes(), "fits.yaml").is_ok());
+        let failure = parse(long(840_000).as_bytes(), "long.yaml").unwrap_err();
+        assert_eq!(failure.exit(), Exit::InvalidSpec);
+        let text = failure.render(false);
+        assert!(text.starts_with("error[E105]: the spec has 840"), "{}", &text[..200]);
+        assert!(text.contains("786432 are the most"), "{}", &text[..200]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The words for states and reasons.
 
 use berth_client::api::{
-    AttemptState, EndReason, ExecutorKind, JobKind, MemberRole, NodeState, NodeView, RunState, RunView,
-    StepState, TaskState, WaitReason, wait_reason,
+    AttemptState, EndReason, ExecutorKind, ExecutorOffer, Isolation, JobKind, MemberRole, NodeState,
+    NodeView, RunState, RunView, StepState, TaskState, WaitReason, wait_reason,
 };
 
 use crate::units;
@@ -42,6 +42,23 @@ pub(crate) fn wait_word(wait: &WaitReason) -> &'static str {
         Kind::Retry => "retry",
         Kind::Paused => "paused",
         Kind::Fire => "fire",
+    }
+}
+
+/// `ready`, `ready, without control groups and pid namespace`, `unavailable`.
+pub(crate) fn offer(offer: &ExecutorOffer) -> String {
+    let missing: Vec<&str> = offer
+        .missing()
+        .map(|part| match part {
+            Isolation::Unspecified => "something unknown to this release",
+            Isolation::ControlGroups => berth_core::model::Isolation::ControlGroups.words(),
+            Isolation::PidNamespace => berth_core::model::Isolation::PidNamespace.words(),
+        })
+        .collect();
+    match (offer.ready, missing.as_slice()) {
+        (false, _) => "unavailable".to_owned(),
+        (true, []) => "ready".to_owned(),
+        (true, missing) => format!("ready, without {}", missing.join(" and ")),
     }
 }
 

@@ -51,7 +51,7 @@ pub enum Error {
     /// The key was used for another request before.
     #[error("{}", .0.message)]
     KeyReused(Refusal),
-    /// A bound of the cluster is reached.
+    /// A bound of the cluster is reached, or the disk of its leader is almost full.
     #[error("{}", .0.message)]
     Full(Refusal),
     /// The logs, or the node that has them, cannot be reached.

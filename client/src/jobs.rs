@@ -88,12 +88,27 @@ impl Submit {
     }
 }
 
+/// What is wrong with a spec that has more bytes than a cluster stores. Needs no server.
+pub fn too_large(spec: &JobSpec) -> Option<Violation> {
+    let error = convert::job_spec::check_size(&convert::job_spec::to_proto(spec)).err()?;
+    Some(Violation {
+        path: String::new(),
+        code: error.code().to_string(),
+        message: error.to_string(),
+        help: Some(error.help().to_owned()),
+        warning: false,
+    })
+}
+
 impl Client {
     /// Registers a job, starts a run of it, or both at once.
     ///
     /// # Errors
     /// As for every write; [`Error::Invalid`], [`Error::NeverFits`] and [`Error::NotFound`] for the tenant or job.
     pub async fn submit(&self, submit: Submit) -> Result<Submitted, Error> {
+        if let Some(violation) = submit.spec.as_deref().and_then(too_large) {
+            return Err(Error::Invalid { message: violation.message.clone(), violations: vec![violation] });
+        }
         let key = submit.key.unwrap_or_else(RequestKey::random);
         let request = SubmitRequest {
             tenant: submit.tenant,

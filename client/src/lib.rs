@@ -67,7 +67,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::{Error, Missing, Refusal, Tried, Violation};
 pub use follow::{Followed, RunResult};
-pub use jobs::{Submit, Submitted, Validation};
+pub use jobs::{Submit, Submitted, Validation, too_large};
 pub use key::{NotAKey, RequestKey};
 pub use log_text::{LogDecoder, LogText};
 pub use logs::{LogFrom, LogPiece, LogQuery, LogStream, Logs};

@@ -75,7 +75,7 @@ pub enum LogFrom {
 pub enum LogPiece {
     /// Bytes as the program wrote them, at most 64 KiB, beginning at `offset` of the stream.
     Data { stream: LogStream, attempt: u32, offset: u64, bytes: Vec<u8> },
-    /// So many bytes are no longer there.
+    /// So many bytes are no longer there; 1 stands for a number that nobody knows.
     Gap { stream: LogStream, offset: u64, bytes: u64 },
     /// Nothing more comes of this stream. `complete` when the attempt is over.
     End { stream: LogStream, offset: u64, complete: bool },

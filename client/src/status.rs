@@ -75,7 +75,7 @@ fn judge_detail(status: &Status, detail: ErrorDetail) -> Verdict {
         ErrorCode::UnknownMember => missing(Missing::Member, refusal),
         ErrorCode::AmbiguousRun => Error::AmbiguousRun(refusal),
         ErrorCode::NeverFits => Error::NeverFits(refusal),
-        ErrorCode::Full => Error::Full(refusal),
+        ErrorCode::Full | ErrorCode::DiskFull => Error::Full(refusal),
         ErrorCode::KeyReused => Error::KeyReused(refusal),
         ErrorCode::Denied => Error::Denied(refusal),
         ErrorCode::LogsUnavailable => Error::LogsUnavailable(refusal),

@@ -122,6 +122,8 @@ codes! {
     OutcomeUnknown = "E504", "the connection ended before the answer";
     /// They, or the node that has them, are out of reach.
     LogsUnavailable = "E505", "logs that cannot be had";
+    /// Too little room for new work; what was begun may end.
+    DiskFull = "E506", "a server's disk is almost full";
     /// The program did not start or did not end well.
     TaskFailed = "E601", "a task failed";
     /// Control characters where people look at text.

@@ -9,8 +9,6 @@ use crate::time::{Millis, Timestamp};
 pub const TASKS_MAX: usize = 5_000;
 /// The largest array.
 pub const COUNT_MAX: u32 = 1_000_000;
-/// The longest name of a tenant, job, task or node, in bytes.
-pub const NAME_MAX: usize = 63;
 /// The longest argument or value of a variable in a spec, in bytes.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest spec when it is encoded for the log, in bytes.

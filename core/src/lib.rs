@@ -13,6 +13,7 @@
 pub mod code;
 pub mod hash;
 pub mod id;
+pub mod name;
 pub mod time;
 
 pub mod resources;

@@ -6,6 +6,7 @@
 //! and are not used.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,6 +119,30 @@ pub trait Cgroups: fmt::Debug + Send + Sync {
 
     /// Where shims move to leave the agent's own group.
     fn shim_groups(&self) -> Vec<PathBuf>;
+
+    /// The agent's own group in each hierarchy; at least one.
+    fn roots(&self) -> Vec<PathBuf>;
+
+    /// The agent's own group in the first hierarchy.
+    fn root(&self) -> PathBuf {
+        self.roots().swap_remove(0)
+    }
+
+    /// Removes the agent's own groups where nothing is in them any more.
+    fn remove_root(&self) {
+        for root in self.roots() {
+            // A group that is in use stays, with those above it.
+            for group in [root.join(TASKS), root.join(SHIMS), root] {
+                let _ = std::fs::remove_dir(group);
+            }
+        }
+    }
+}
+
+/// Locks a group for one process, until the file is closed; `None` when another has it.
+pub(crate) fn lock(group: &Path) -> Option<File> {
+    let file = File::open(group).ok()?;
+    file.try_lock().ok().map(|()| file)
 }
 
 /// Takes up the control groups of this machine, below the group `root` (a path below the mount, such

@@ -168,7 +168,7 @@ impl<'h> Run<'h> {
 /// It takes work, and says with what isolation.
 pub fn it_is_ready(harness: &dyn Harness) {
     match Run::new(harness).executor.health() {
-        Health::Ready { detail } => assert!(!detail.is_empty()),
+        Health::Ready { detail, .. } => assert!(!detail.is_empty()),
         Health::Unavailable { reason } => panic!("the executor under test is unavailable: {reason}"),
     }
 }

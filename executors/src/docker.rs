@@ -46,6 +46,7 @@ mod program;
 mod recovery;
 mod sight;
 mod trace;
+mod usage;
 mod writable;
 
 /// Where engines listen unless told otherwise.
@@ -56,6 +57,9 @@ const COMMANDS_QUEUED: usize = 4096;
 const FIRST_PROBE: Duration = Duration::from_secs(5);
 /// How long the engine may take to tell of all containers after a restart of the agent.
 const RECOVERY: Duration = Duration::from_secs(120);
+
+/// How often all containers are listed, usually.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// What the executor is made of.
 #[derive(Debug, Clone)]
@@ -69,6 +73,9 @@ pub struct Config {
     pub node: String,
     /// Bounds of the logs; the engine's own copy is bounded alike.
     pub log: LogSizes,
+    /// How often all containers are listed: the safety net under every wait. One that belongs to no known attempt in
+    /// three lists is removed, since it may be on its way in the first.
+    pub sweep_every: Duration,
 }
 
 /// What the tasks of the attempts share; nothing in it changes.

@@ -10,7 +10,8 @@
 //! `exit.rec`, the control group. Memory only makes it quick to find. This crate never forks: a shim
 //! is spawned without any code between fork and exec, whatever the size of the agent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -94,6 +95,8 @@ pub struct ExecExecutor {
     watcher: WatcherHandle,
     /// The attempts that this executor knows, until they are removed.
     known: HashMap<AttemptHandle, String>,
+    /// The lock on the agent's control group, once it is held.
+    ownership: Option<File>,
 }
 
 impl ExecExecutor {
@@ -106,7 +109,7 @@ impl ExecExecutor {
             Ok(_) if !config.shim_program.is_file() => Health::Unavailable {
                 reason: format!("the shim program {} is not there", config.shim_program.display()),
             },
-            Ok(_) => Health::Ready { detail: isolation.detail.clone() },
+            Ok(_) => Health::Ready { detail: isolation.detail.clone(), missing: isolation.missing.clone() },
             Err(error) => {
                 Health::Unavailable { reason: format!("/proc cannot be read ({error}): is it mounted?") }
             }
@@ -124,27 +127,24 @@ impl ExecExecutor {
             })
             .collect();
         let known = HashMap::new();
-        ExecExecutor { machine, health, launchers, next_launcher: 0, watcher: handle, known }
+        ExecExecutor { machine, health, launchers, next_launcher: 0, watcher: handle, known, ownership: None }
     }
 
-    /// Control groups of attempts that this executor does not know: leftovers of a wiped agent
-    /// directory, or of attempts that were forgotten. To be asked after [`Executor::recover`].
-    ///
-    /// # Errors
-    /// The control groups cannot be read.
-    pub fn rogues(&self) -> Result<Vec<String>, cgroups::Error> {
-        let mut names = self.machine.cgroups().map_or(Ok(Vec::new()), Cgroups::names)?;
-        names.retain(|name| self.known.values().all(|known| known != name));
-        Ok(names)
+    /// Whether the agent's control group is this executor's alone, so that what is in it and unknown is nobody's. Held
+    /// until the executor ends. A second agent of the same name on the machine has other attempts, and must not touch
+    /// those of the first.
+    fn owns_groups(&mut self) -> bool {
+        if self.ownership.is_none() {
+            self.ownership = self.machine.cgroups().and_then(|cgroups| cgroups::lock(&cgroups.root()));
+        }
+        self.ownership.is_some()
     }
+}
 
-    /// Kills everything in a group that [`ExecExecutor::rogues`] gave and removes it. May take seconds.
-    /// False when a process in it cannot be killed.
-    ///
-    /// # Errors
-    /// The group cannot be read, written or removed.
-    pub fn kill_rogue(&self, name: &str) -> Result<bool, cgroups::Error> {
-        let Some(cgroups) = self.machine.cgroups() else { return Ok(true) };
+impl Machine {
+    /// Kills everything in a group and removes it. May take seconds. False when a process in it cannot be killed.
+    fn kill_rogue(&self, name: &str) -> Result<bool, cgroups::Error> {
+        let Some(cgroups) = self.cgroups() else { return Ok(true) };
         let groups = cgroups.groups(name);
         let path = groups.paths().next().map(PathBuf::from).unwrap_or_default();
         match groups.kill(KILL_PATIENCE) {
@@ -190,6 +190,44 @@ impl Executor for ExecExecutor {
     fn remove(&mut self, attempt: AttemptHandle) {
         if let Some(name) = self.known.remove(&attempt) {
             self.watcher.send(Command::Remove { name });
+        }
+    }
+
+    /// Control groups of attempts that this executor does not know. Without control groups nothing tells a rogue.
+    fn rogues(&mut self) -> Vec<String> {
+        if !self.owns_groups() {
+            return Vec::new();
+        }
+        let mut names = match self.machine.cgroups().map_or(Ok(Vec::new()), Cgroups::names) {
+            Ok(names) => names,
+            Err(error) => {
+                tracing::error!(%error, "the control groups cannot be looked at");
+                Vec::new()
+            }
+        };
+        let known: HashSet<&String> = self.known.values().collect();
+        names.retain(|name| !known.contains(name));
+        names
+    }
+
+    fn kill_rogue(&mut self, name: &str) {
+        let (machine, name) = (Arc::clone(&self.machine), name.to_owned());
+        spawn("exec-rogue", move || match machine.kill_rogue(&name) {
+            Ok(true) => tracing::warn!(name, "what belonged to no attempt is killed and removed"),
+            Ok(false) => tracing::error!(name, "what belongs to no attempt is still there after a kill"),
+            Err(error) => tracing::error!(name, %error, "what belongs to no attempt cannot be killed"),
+        });
+    }
+}
+
+impl Drop for ExecExecutor {
+    /// Leaves no empty control groups behind. Only when no attempt is known: one that a launcher has in hand needs them.
+    fn drop(&mut self) {
+        if self.known.is_empty()
+            && self.owns_groups()
+            && let Some(cgroups) = self.machine.cgroups()
+        {
+            cgroups.remove_root();
         }
     }
 }

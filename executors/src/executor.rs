@@ -1,5 +1,6 @@
 //! The border between the agent and whatever runs attempts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 
@@ -9,6 +10,8 @@ use berth_core::time::{Millis, Timestamp};
 
 /// The kinds of executor a task can ask for.
 pub use berth_core::job_spec::ExecutorKind as Kind;
+/// What can be missing of the isolation of tasks.
+pub use berth_core::model::Isolation;
 
 /// What an attempt runs, with every variable already replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +92,8 @@ pub enum Found {
 /// Whether an executor can take work, and what it offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It takes work; the text describes it (engine version, isolation).
-    Ready { detail: String },
+    /// It takes work; the text describes it (engine version, isolation). What is `missing` of isolation tasks go without.
+    Ready { detail: String, missing: BTreeSet<Isolation> },
     /// It takes none; the text says why and what would help.
     Unavailable { reason: String },
 }
@@ -121,6 +124,15 @@ pub trait Executor: Send {
 
     /// The attempt's end is acknowledged: what is left of it outside its directory may go.
     fn remove(&mut self, attempt: AttemptHandle);
+
+    /// What runs on this machine in the executor's care and belongs to no attempt that it was told of: leftovers of a
+    /// directory that was wiped. To be asked after [`Executor::recover`]. An executor that clears up by itself names none.
+    fn rogues(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Kills everything of a rogue and removes it, in the background; one that is still there is named again.
+    fn kill_rogue(&mut self, _name: &str) {}
 }
 
 /// Where an executor puts its events. When the channel is full the executor waits: its own threads

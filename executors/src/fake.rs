@@ -8,6 +8,7 @@
 //! The [`World`] stands for the machine: what runs in it goes on while no executor is there, as processes outlive
 //! their agent, and a new executor over the same world finds it again.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use berth_core::id::AttemptHandle;
@@ -58,7 +59,7 @@ impl Executor for FakeExecutor {
     }
 
     fn health(&self) -> Health {
-        Health::Ready { detail: "simulated work".to_owned() }
+        Health::Ready { detail: "simulated work".to_owned(), missing: BTreeSet::new() }
     }
 
     fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
-use berth_executors::docker::{Config, DockerExecutor};
+use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
 use berth_shim::log::Stream;
 use berth_shim::record::LogSizes;
@@ -109,6 +109,40 @@ fn a_container_goes_when_its_end_is_acknowledged_and_not_before() {
     agent.executor.remove(launch.attempt);
     wait_for("the removal", || ground.containers().is_empty());
     assert_eq!(stdout(&ground, &launch), "kept\n");
+}
+
+#[test]
+fn a_container_of_no_known_attempt_is_removed_and_one_of_a_known_attempt_is_not() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launches = [(); 2].map(|()| ground.script("exec sleep 300"));
+    for launch in &launches {
+        agent.executor.start(launch.clone());
+        agent.wait_started(launch);
+    }
+    drop(agent);
+    let config = Config { sweep_every: Duration::from_millis(300), ..ground.config() };
+    let (sink, _events) = sync_channel(16);
+    let mut later = DockerExecutor::new(config, sink);
+    let [known, forgotten] = &launches;
+    later.recover(vec![known.clone()]);
+    wait_for("the removal", || ground.containers() == [ground.container(known)]);
+    assert!(runs(&ground, known), "{} is gone", ground.container(forgotten));
+}
+
+#[test]
+fn what_a_container_used_is_told_with_its_end() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    // Works and holds memory until it is stopped, well after the first looks.
+    let launch =
+        ground.script("trap 'exit 0' TERM; x=$(head -c 8000000 /dev/zero | tr '\\0' x); while :; do :; done");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    std::thread::sleep(Duration::from_secs(4));
+    agent.executor.stop(launch.attempt, Millis(10_000));
+    let end = agent.wait_ended(&launch);
+    assert!(end.cpu_ms >= 100 && end.memory_peak >= 4 << 20, "{end:?}");
 }
 
 #[test]
@@ -273,6 +307,7 @@ fn a_host_that_is_no_local_socket_is_refused() {
         cluster: "test".to_owned(),
         node: "n".to_owned(),
         log: LogSizes::default(),
+        sweep_every: SWEEP_EVERY,
     };
     match DockerExecutor::new(config, sink).health() {
         Health::Unavailable { reason } => assert!(reason.contains("tcp://10.0.0.1:2375"), "{reason}"),

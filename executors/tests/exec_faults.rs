@@ -10,6 +10,7 @@ mod exec_ground;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -318,20 +319,114 @@ fn a_group_without_attempt_is_a_rogue_and_can_be_killed() {
     let launch = ground.script("exec sleep 300");
     agent.executor.start(launch.clone());
     agent.wait_started(&launch);
-    assert_eq!(agent.executor.rogues().unwrap(), Vec::<String>::new());
+    assert_eq!(agent.executor.rogues(), Vec::<String>::new());
     let limits = cgroups::Limits { cpu_milli: 1, cpu_hard: false, memory_max: None, pids_max: 9 };
     let groups = cgroups::detect(&ground.cgroup_root).unwrap().create("leftover", &limits).unwrap();
     let mut left = Command::new("sleep").arg("300").spawn().unwrap();
     for path in groups.paths() {
         fs::write(path.join("cgroup.procs"), left.id().to_string()).unwrap();
     }
-    assert_eq!(agent.executor.rogues().unwrap(), ["leftover"]);
-    // A dead process can be in a group until its parent has buried it.
-    wait_for("the removal", || agent.executor.kill_rogue("leftover").unwrap());
+    assert_eq!(agent.executor.rogues(), ["leftover"]);
+    agent.executor.kill_rogue("leftover");
     left.wait().unwrap();
-    assert_eq!(agent.executor.rogues().unwrap(), Vec::<String>::new());
+    // A dead process can be in a group until its parent has buried it.
+    wait_for("the removal", || {
+        let rogues = agent.executor.rogues();
+        rogues.iter().for_each(|rogue| agent.executor.kill_rogue(rogue));
+        rogues.is_empty()
+    });
     agent.executor.stop(launch.attempt, Millis(0));
     agent.wait_ended(&launch);
+}
+
+#[test]
+fn what_is_in_the_group_of_another_agent_is_no_rogue() {
+    if has_cgroups().is_none() {
+        return;
+    }
+    let ground = ExecGround::new(Best);
+    let mut first = ground.start();
+    assert_eq!(first.executor.rogues(), Vec::<String>::new());
+    let launch = ground.script("exec sleep 300");
+    first.executor.start(launch.clone());
+    first.wait_started(&launch);
+    let mut second = ground.start();
+    assert_eq!(second.executor.rogues(), Vec::<String>::new(), "the attempt is that of the first");
+    drop(second);
+    first.executor.stop(launch.attempt, Millis(0));
+    first.wait_ended(&launch);
+}
+
+#[test]
+fn an_executor_that_ends_with_nothing_left_leaves_no_control_groups() {
+    if has_cgroups().is_none() {
+        return;
+    }
+    let ground = ExecGround::new(Best);
+    let mut agent = ground.start();
+    let launch = ground.script("exec sleep 300");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    let exec_ground::Agent { executor, events: _events } = agent;
+    let there = || !ExecGround::groups(&ground.cgroup_root).is_empty();
+    drop(executor);
+    assert!(there(), "the task outlives its executor");
+
+    let mut agent = ground.start();
+    agent.executor.recover(vec![launch.clone()]);
+    agent.executor.stop(launch.attempt, Millis(0));
+    agent.wait_ended(&launch);
+    agent.executor.remove(launch.attempt);
+    wait_for("the removal of the attempt's group", || {
+        let names = cgroups::detect(&ground.cgroup_root).unwrap().names().unwrap();
+        names.is_empty()
+    });
+    drop(agent);
+    assert!(!there());
+}
+
+/// A file system in memory over a directory, gone with the value.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn over(dir: &Path) -> Option<SmallDisk> {
+        let flags = nix::mount::MsFlags::empty();
+        match nix::mount::mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some("size=1m")) {
+            Ok(()) => Some(SmallDisk(dir.to_owned())),
+            Err(error) => {
+                eprintln!("SKIPPED: no disk of its own to fill: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_loses_no_exit() {
+    let ground = ExecGround::new(Best);
+    let Some(disk) = SmallDisk::over(ground.path()) else { return };
+    let go = tempfile::tempdir().unwrap();
+    let go = go.path().join("go");
+    let mut agent = ground.start();
+    let script = format!("until [ -e {} ]; do sleep 0.02; done; echo over; exit 7", go.display());
+    let launch = ground.script(&script);
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    wait_for("the record of the start", || launch.dir.join("run.rec").exists());
+    let ballast = disk.0.join("ballast");
+    assert!(fs::write(&ballast, vec![1; 2 << 20]).is_err(), "the disk is full");
+    fs::write(&go, "").unwrap();
+    // It is over, and there is no room to say so.
+    assert!(agent.events.recv_timeout(Duration::from_millis(1500)).is_err());
+    fs::remove_file(&ballast).unwrap();
+    assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedExit(7));
+    drop(agent);
 }
 
 #[test]

@@ -90,7 +90,7 @@ struct Played {
 impl Played {
     async fn connect(channel: &Channel, name: &str) -> Played {
         let (say, said) = mpsc::channel(16);
-        let offer = ExecutorOffer { ready: true, detail: "played".into() };
+        let offer = ExecutorOffer { ready: true, detail: "played".into(), ..ExecutorOffer::default() };
         let facts = NodeFacts {
             capacity: [("cpu".to_owned(), 1000), ("memory".to_owned(), 1 << 30)].into(),
             executors: [(ExecutorKind::Fake, offer)].into(),

@@ -25,6 +25,8 @@ use crate::wire;
 
 /// How often the machine is looked at again.
 const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// How often executors are asked for what belongs to no attempt.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often what is left of attempts and runs is measured.
 const UPKEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long the stop of all attempts may take; longer than their longest grace.
@@ -52,6 +54,7 @@ pub(super) struct Driver {
     connection: Option<Connection>,
     probe_at: Instant,
     upkeep_at: Instant,
+    sweep_at: Instant,
 }
 
 /// Why the loop goes on.
@@ -72,6 +75,7 @@ impl Driver {
             connection: None,
             probe_at: now + PROBE_EVERY,
             upkeep_at: now + Duration::from_secs(5),
+            sweep_at: now,
         }
     }
 
@@ -142,7 +146,7 @@ impl Driver {
 
     fn wake(&self) -> Instant {
         let wake = Instant::now() + until(self.deps.supervisor.wake());
-        wake.min(self.probe_at).min(self.upkeep_at)
+        wake.min(self.probe_at).min(self.upkeep_at).min(self.sweep_at)
     }
 
     fn answer(&mut self, request: Request) -> Result<(), journal::Error> {
@@ -167,7 +171,20 @@ impl Driver {
             self.upkeep_at = now + UPKEEP_EVERY;
             self.look_after_leftovers();
         }
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP_EVERY;
+            self.sweep()?;
+        }
         self.handle(Input::Tick)
+    }
+
+    /// Asks the executors for what belongs to no attempt.
+    fn sweep(&mut self) -> Result<(), journal::Error> {
+        let seen = self.executors.iter_mut().map(|(kind, executor)| (*kind, executor.rogues()));
+        for (kind, names) in seen.collect::<Vec<_>>() {
+            self.handle(Input::Rogues(kind, names))?;
+        }
+        Ok(())
     }
 
     /// Measures what is left of attempts, and removes the directories of old runs, in the background.
@@ -247,6 +264,12 @@ impl Driver {
             Output::Stop { kind, attempt, grace } => {
                 if let Some(executor) = self.executors.get_mut(&kind) {
                     executor.stop(attempt, grace);
+                }
+                None
+            }
+            Output::KillRogue { kind, name } => {
+                if let Some(executor) = self.executors.get_mut(&kind) {
+                    executor.kill_rogue(&name);
                 }
                 None
             }

@@ -13,6 +13,7 @@ pub(super) struct Meters {
     reports: Gauge,
     connected: Gauge,
     sessions: Counter,
+    rogues: Gauge,
     refused: Counter,
     started: Counter,
     shown: Figures,
@@ -28,6 +29,7 @@ impl Meters {
             reports: agent.gauge("unacknowledged_reports", "Reports that the leader has not acknowledged"),
             connected: agent.gauge("connected_sessions", "1 while a leader has welcomed this agent, else 0"),
             sessions: agent.counter("sessions", "Sessions that a leader has welcomed"),
+            rogues: agent.gauge("rogue_attempts", "What runs here and belongs to no attempt; it is killed"),
             refused: agent.counter("refused_messages", "Messages of servers that the fence has refused"),
             started: agent.counter("started_attempts", "Attempts given to an executor"),
             shown: Figures::default(),
@@ -41,9 +43,37 @@ impl Meters {
         self.kept.set(number(figures.forgotten));
         self.reports.set(number(figures.reports));
         self.connected.set(i64::from(figures.connected));
+        self.rogues.set(number(figures.rogues));
         self.sessions.inc_by(figures.sessions.saturating_sub(self.shown.sessions));
         self.refused.inc_by(figures.refused.saturating_sub(self.shown.refused));
         self.started.inc_by(figures.started.saturating_sub(self.shown.started));
         self.shown = figures;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_shown_under_names_that_say_component_and_unit() {
+        let registry = Registry::new();
+        let mut meters = Meters::new(&registry);
+        meters.show(Figures { live: 3, started: 5, rogues: 1, ..Figures::default() });
+        meters.show(Figures { live: 2, started: 6, ..Figures::default() });
+        let text = registry.encode();
+        let lines = [
+            "berth_agent_running_attempts 2",
+            "berth_agent_started_attempts_total 6",
+            "berth_agent_rogue_attempts 0",
+        ];
+        for line in lines {
+            assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
+        }
+        let named = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for name in named.filter_map(|line| line.split(' ').next()) {
+            assert!(name.starts_with("berth_agent_"), "{name}");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        }
     }
 }

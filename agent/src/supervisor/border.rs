@@ -57,6 +57,8 @@ pub enum Input {
     Facts(Box<NodeFacts>),
     /// How many bytes the directories of forgotten attempts take.
     Sizes(BTreeMap<AttemptHandle, u64>),
+    /// What an executor sees of its kind that belongs to none of its attempts; all of it, at each look.
+    Rogues(ExecutorKind, Vec<String>),
     /// The agent ends and takes its attempts with it: stops all, starts no more.
     StopAll,
     /// Time has passed; see [`Supervisor::wake`].
@@ -80,6 +82,8 @@ pub enum Output {
     Stop { kind: ExecutorKind, attempt: AttemptHandle, grace: Millis },
     /// What is left of the attempt outside its directory may go.
     Remove { kind: ExecutorKind, attempt: AttemptHandle },
+    /// Kills and removes what belongs to no attempt.
+    KillRogue { kind: ExecutorKind, name: String },
 }
 
 /// Where an attempt's directory is, for whoever reads its logs.
@@ -110,6 +114,8 @@ pub struct Figures {
     pub refused: u64,
     /// Attempts started so far.
     pub started: u64,
+    /// What runs now and belongs to no attempt.
+    pub rogues: usize,
     /// True while a session holds.
     pub connected: bool,
 }

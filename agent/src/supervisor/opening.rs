@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::journal::{self, Journal, Kept};
 use crate::message::Intent;
 use crate::reports::Reports;
+use crate::rogues::Rogues;
 use crate::session::Session;
 
 /// An agent that has read its journal and has not looked at the machine yet.
@@ -93,6 +94,7 @@ impl<D: Disk> Opened<D> {
             sessions: 0,
             refused: 0,
             started: 0,
+            rogues: Rogues::default(),
             complained: Boot::default(),
         };
         for (attempt, end) in supervisor.attempts.iter() {

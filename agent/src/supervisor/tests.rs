@@ -57,6 +57,8 @@ struct Bench {
     /// Every report that came, in order.
     reports: Vec<AttemptReport>,
     dialed: Vec<String>,
+    /// Rogues that were to be killed.
+    killed: Vec<(ExecutorKind, String)>,
     sent: Vec<FromAgent>,
     /// Answers reports and heartbeats by itself.
     answers: bool,
@@ -79,6 +81,7 @@ impl Bench {
             reported: 0,
             reports: Vec::new(),
             dialed: Vec::new(),
+            killed: Vec::new(),
             sent: Vec::new(),
             answers: true,
         };
@@ -159,6 +162,7 @@ impl Bench {
             }
             Output::Start { launch, .. } => self.executor.as_mut().unwrap().start(*launch),
             Output::Stop { attempt, grace, .. } => self.executor.as_mut().unwrap().stop(attempt, grace),
+            Output::KillRogue { kind, name } => self.killed.push((kind, name)),
             Output::Remove { attempt, .. } => self.executor.as_mut().unwrap().remove(attempt),
         }
     }
@@ -319,6 +323,24 @@ fn a_timeout_counts_from_the_start_and_survives_a_restart() {
     assert_eq!(bench.world.running().len(), 0);
     bench.welcome().unwrap();
     assert_eq!(bench.ends(), [(1, EndReason::TimedOut)]);
+}
+
+#[test]
+fn what_belongs_to_no_attempt_is_killed_after_a_minute_and_an_attempt_never() {
+    let mut bench = Bench::connected();
+    let order = start(1);
+    bench.desire(false, vec![order.clone()]).unwrap();
+    let seen = || Input::Rogues(ExecutorKind::Fake, vec!["left-over".into(), order.name.clone()]);
+    bench.input(seen()).unwrap();
+    assert_eq!(bench.supervisor().figures().rogues, 1);
+    bench.pass(59_000).unwrap();
+    bench.input(seen()).unwrap();
+    assert_eq!(bench.killed, []);
+    bench.pass(1_000).unwrap();
+    bench.input(seen()).unwrap();
+    assert_eq!(bench.killed, [(ExecutorKind::Fake, "left-over".to_owned())]);
+    bench.input(Input::Rogues(ExecutorKind::Fake, Vec::new())).unwrap();
+    assert_eq!(bench.supervisor().figures().rogues, 0);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Fleet {
     }
 
     pub(super) fn registrations(&self) -> Vec<(Option<RequestId>, Command)> {
-        let offer = ExecutorOffer { ready: true, detail: "simulated".into() };
+        let offer = ExecutorOffer { ready: true, detail: "simulated".into(), ..ExecutorOffer::default() };
         let facts = NodeFacts {
             capacity: [("cpu".to_owned(), 1 << 32), ("memory".to_owned(), 1 << 50)].into(),
             executors: [(ExecutorKind::Fake, offer)].into(),

@@ -50,8 +50,7 @@ pub(crate) fn show(node: &NodeView, now_ms: u64) -> String {
     }
     let mut executors = Table::new(["EXECUTOR", "STATE", "DETAIL"]);
     for offer in &machine.executors {
-        let state = if offer.ready { "ready" } else { "unavailable" };
-        executors.row([words::executor(offer.kind()).to_owned(), state.to_owned(), offer.detail.clone()]);
+        executors.row([words::executor(offer.kind()).to_owned(), words::offer(offer), offer.detail.clone()]);
     }
     let mut attributes = Table::new(["ATTRIBUTE", "VALUE"]);
     for (name, value) in &machine.attributes {
@@ -70,14 +69,18 @@ fn share(node: &NodeView, facts: &NodeFacts, resource: &str) -> String {
     format!("{} of {}", units::amount(resource, used), units::amount(resource, capacity))
 }
 
-/// `exec`, `exec, docker (down)`.
+/// `exec`, `exec (less isolation), docker (down)`.
 fn executors(facts: &NodeFacts) -> String {
     let offers: Vec<String> = facts
         .executors
         .iter()
         .map(|offer| {
-            let down = if offer.ready { "" } else { " (down)" };
-            format!("{}{down}", words::executor(offer.kind()))
+            let state = match (offer.ready, offer.missing.is_empty()) {
+                (false, _) => " (down)",
+                (true, false) => " (less isolation)",
+                (true, true) => "",
+            };
+            format!("{}{state}", words::executor(offer.kind()))
         })
         .collect();
     offers.join(", ")
@@ -85,7 +88,7 @@ fn executors(facts: &NodeFacts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use berth_client::api::{DrainView, ExecutorKind, ExecutorOffer, NodeState};
+    use berth_client::api::{DrainView, ExecutorKind, ExecutorOffer, Isolation, NodeState};
 
     use super::*;
 
@@ -97,12 +100,16 @@ mod tests {
             kind: kind.into(),
             ready,
             detail: detail.into(),
+            missing: Vec::new(),
         };
         let facts = NodeFacts {
             capacity: amounts(4000, 8 << 30),
             attributes: [("kernel.version".to_owned(), "6.8.0".to_owned())].into(),
             executors: vec![
-                offer(ExecutorKind::Exec, true, "cgroup v2"),
+                ExecutorOffer {
+                    missing: vec![Isolation::PidNamespace.into()],
+                    ..offer(ExecutorKind::Exec, true, "cgroup v2, no pid namespace")
+                },
                 offer(ExecutorKind::Docker, false, "no engine at /var/run/docker.sock"),
             ],
             run_dirs: "/srv/berth/runs".into(),
@@ -121,7 +128,7 @@ mod tests {
         };
         insta::assert_snapshot!(format!("{}\n{}", list(std::slice::from_ref(&node)), show(&node, now)), @r"
         NODE    STATE            TASKS  CPU       MEMORY        EXECUTORS
-        node-1  ready, draining      3  1.5 of 4  1.5Gi of 8Gi  exec, docker (down)
+        node-1  ready, draining      3  1.5 of 4  1.5Gi of 8Gi  exec (less isolation), docker (down)
 
         node        node-1
         state       ready, draining
@@ -134,9 +141,9 @@ mod tests {
         cpu         1.5    4
         memory    1.5Gi  8Gi
 
-        EXECUTOR  STATE        DETAIL
-        exec      ready        cgroup v2
-        docker    unavailable  no engine at /var/run/docker.sock
+        EXECUTOR  STATE                         DETAIL
+        exec      ready, without pid namespace  cgroup v2, no pid namespace
+        docker    unavailable                   no engine at /var/run/docker.sock
 
         ATTRIBUTE       VALUE
         kernel.version  6.8.0

@@ -28,7 +28,9 @@ fn add(house: &mut House, registration: Registration) {
 fn add_docker(house: &mut House, name: &str, ready: bool) {
     let mut node = a_node(name);
     let detail = if ready { "docker 27" } else { "the engine does not answer" }.into();
-    node.facts.executors.insert(ExecutorKind::Docker, ExecutorOffer { ready, detail });
+    node.facts
+        .executors
+        .insert(ExecutorKind::Docker, ExecutorOffer { ready, detail, ..ExecutorOffer::default() });
     add(house, node);
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::id::{JournalId, NodeEpoch};
@@ -44,12 +44,33 @@ pub struct NodeFacts {
 }
 
 /// What a node says of one executor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ExecutorOffer {
     /// Whether it takes work.
     pub ready: bool,
     /// What it is, or why it takes none.
     pub detail: String,
+    /// What keeps tasks apart elsewhere and does not here.
+    pub missing: BTreeSet<Isolation>,
+}
+
+/// A part of what keeps tasks apart from each other and from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isolation {
+    /// Control groups: without them memory, cpu and processes of a task have no bounds.
+    ControlGroups,
+    /// A pid namespace: without one tasks see the processes of the machine, and what a task leaves behind may outlive it.
+    PidNamespace,
+}
+
+impl Isolation {
+    /// `control groups` or `pid namespace`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Isolation::ControlGroups => "control groups",
+            Isolation::PidNamespace => "pid namespace",
+        }
+    }
 }
 
 /// Whether a node's agent is there.

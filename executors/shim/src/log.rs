@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use reader::{Chunk, Reader, tail_bytes, tail_lines};
-pub use writer::Writer;
+pub use writer::{UNKNOWN_GAP, Writer};
 
 mod reader;
 #[cfg(test)]

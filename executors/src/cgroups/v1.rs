@@ -105,6 +105,10 @@ impl Cgroups for V1 {
         Ok(names)
     }
 
+    fn roots(&self) -> Vec<PathBuf> {
+        self.roots.iter().map(|(_, root)| root).chain(&self.unified).cloned().collect()
+    }
+
     fn shim_groups(&self) -> Vec<PathBuf> {
         // One is enough to be out of the agent's memory account. Service managers track processes in
         // a hierarchy of their own, which a unit with KillMode=process leaves in peace.

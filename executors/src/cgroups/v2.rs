@@ -80,6 +80,10 @@ impl Cgroups for V2 {
         children(&self.root.join(TASKS))
     }
 
+    fn roots(&self) -> Vec<PathBuf> {
+        vec![self.root.clone()]
+    }
+
     fn shim_groups(&self) -> Vec<PathBuf> {
         vec![self.root.join(SHIMS)]
     }

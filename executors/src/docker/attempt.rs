@@ -18,6 +18,7 @@ use super::container::User;
 use super::output_log::OutputLog;
 use super::sight::{Over, Sight, see};
 use super::trace::Trace;
+use super::usage::Usage;
 use super::writable::{self, Places};
 use super::{Shared, container, engine, program};
 use crate::ending;
@@ -167,17 +168,19 @@ impl Attempt {
     /// Sees an attempt through that was begun. `told` is the start that the agent knows of.
     pub(super) async fn watch(mut self, told: Option<Timestamp>) -> Result<(), Unheard> {
         let mut log = OutputLog::resume(&self.launch.dir, self.shared.config.log);
+        let mut usage = Usage::default();
         let sight = {
             let (engine, container) = (self.shared.engine.clone(), self.container.clone());
             select! {
                 sight = self.wait_for_end() => sight,
                 () = log.follow(&engine, &container) => None,
+                () = usage.follow(&engine, &container) => None,
             }
         };
         let end = match sight {
             Some(Sight::Over(over)) => {
                 let started = over.started;
-                let end = conclude(&self.shared, &self.launch, &self.container, log, over).await;
+                let end = conclude(&self.shared, &self.launch, &self.container, log, (over, usage)).await;
                 if told.is_none() {
                     let event = Event::Started { attempt: self.launch.attempt, at: started };
                     self.shared.emit(event).await?;
@@ -257,7 +260,7 @@ pub(super) async fn conclude(
     launch: &Launch,
     container: &str,
     mut log: OutputLog,
-    over: Over,
+    (over, usage): (Over, Usage),
 ) -> End {
     log.take_rest(&shared.engine, container).await;
     let record = ExitRecord {
@@ -266,8 +269,8 @@ pub(super) async fn conclude(
         started_ms: Some(over.started.0),
         finished_ms: over.finished.0,
         ran_ms: over.finished.since(over.started).0,
-        memory_peak: 0,
-        cpu_ms: 0,
+        memory_peak: usage.memory_peak,
+        cpu_ms: usage.cpu_ms,
         log_lost: log.lost(),
     };
     ending::write(&launch.dir, &record);

@@ -1,15 +1,17 @@
 //! Talking to the engine: one version for each connection, a deadline for each call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::errors::Error as ClientError;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageInspect};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, ImageInspect,
+};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, KillContainerOptions,
-    ListContainersOptions, RemoveContainerOptions, StartContainerOptions, WaitContainerOptions,
+    ListContainersOptions, RemoveContainerOptions, StartContainerOptions, StatsOptions, WaitContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -80,7 +82,7 @@ impl Connection {
         match self.connect().await {
             Ok((client, detail)) => {
                 self.client.send_replace(Some(client));
-                Health::Ready { detail }
+                Health::Ready { detail, missing: BTreeSet::new() }
             }
             Err(reason) => {
                 self.client.send_replace(None);
@@ -180,6 +182,16 @@ impl Engine {
         let options = None::<InspectContainerOptions>;
         let make = async |client: Docker| client.inspect_container(name, options).await;
         self.call("look at the container", ASKING, make).await
+    }
+
+    /// What the container uses now.
+    pub(super) async fn stats(&self, name: &str) -> Result<ContainerStatsResponse, Error> {
+        let options = StatsOptions { stream: false, one_shot: true };
+        let make = async |client: Docker| {
+            let first = client.stats(name, Some(options)).next().await;
+            first.unwrap_or_else(|| Ok(ContainerStatsResponse::default()))
+        };
+        self.call("measure the container", ASKING, make).await
     }
 
     /// The containers with all these labels, whatever they do.

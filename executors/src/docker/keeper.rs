@@ -23,8 +23,6 @@ use crate::executor::{Event, Found, Health, Launch};
 
 /// How often the engine is looked for.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// How often all containers are listed: the safety net under every wait.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Sweeps that must see a container of no known attempt before it is removed: one may be on its way.
 const STRAY_SWEEPS: u32 = 3;
 /// Containers that are being made and started at the same time; an engine does little more at once.
@@ -115,7 +113,7 @@ impl Keeper {
         runtime.block_on(async {
             self.probe().await;
             let _ = probed.try_send(());
-            let (mut probes, mut sweeps) = (interval(PROBE_EVERY), interval(SWEEP_EVERY));
+            let (mut probes, mut sweeps) = (interval(PROBE_EVERY), interval(self.shared.config.sweep_every));
             probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
             sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
             probes.reset();
@@ -154,7 +152,7 @@ impl Keeper {
             (Health::Ready { .. }, Health::Unavailable { reason }) => {
                 tracing::warn!(reason, "docker is gone")
             }
-            (Health::Unavailable { .. }, Health::Ready { detail }) => {
+            (Health::Unavailable { .. }, Health::Ready { detail, .. }) => {
                 tracing::info!(detail, "docker is ready");
                 // Its tasks may wait for what the engine has forgotten.
                 self.look_at_all();
@@ -282,7 +280,7 @@ impl Keeper {
         for (name, runs) in listed.iter().filter_map(named).filter(|(name, _)| !self.held.contains(name)) {
             let seen = before.get(&name).map_or(1, |seen| seen + 1);
             if seen == STRAY_SWEEPS {
-                tracing::warn!(container = name, runs, "a container of no known attempt is removed");
+                tracing::error!(container = name, runs, "a container of no known attempt is removed");
                 self.leaving.insert(name);
             } else {
                 strays.insert(name, seen);

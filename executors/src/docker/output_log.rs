@@ -2,7 +2,8 @@
 //!
 //! The engine can give its log again from an instant on. A cursor on disk says for each stream which
 //! message begins at which offset, and the segments say how far the stream was written; so after a
-//! break in the middle of anything the pump knows what it has already.
+//! break in the middle of anything the pump knows what it has already. Where the engine has dropped that message in the
+//! meantime, because its own log is bounded, readers see a gap.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -158,8 +159,11 @@ impl Track {
             Some(at) => at,
             None if time < self.place.time => return,
             None if time == self.place.time || self.place.time == 0 => self.place.offset,
-            // The engine has dropped the message of the cursor, and what it gives now is newer.
-            None => self.writer.offset(),
+            // The engine has dropped the message of the cursor, and perhaps others with it; what it gives now is newer.
+            None => {
+                self.writer.skip_unknown();
+                self.writer.offset()
+            }
         };
         if time != self.place.time {
             self.place = Place { time, offset: at };

@@ -18,6 +18,7 @@ use super::attempt::{conclude, vanished};
 use super::output_log::OutputLog;
 use super::sight::{Sight, see};
 use super::trace::Trace;
+use super::usage::Usage;
 use super::{Shared, container};
 use crate::ending;
 use crate::executor::{Found, Launch};
@@ -41,7 +42,7 @@ pub(super) async fn look(shared: &Shared, launch: &Launch, reachable: &mut bool)
             Sight::Running { started } => return Some(Found::Running { attempt, started }),
             Sight::Over(over) => {
                 let log = OutputLog::resume(dir, shared.config.log);
-                conclude(shared, launch, &name, log, over).await
+                conclude(shared, launch, &name, log, (over, Usage::default())).await
             }
             Sight::NotStarted(_) => {
                 let cause = "the agent ended before it started the container";

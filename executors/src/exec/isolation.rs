@@ -1,16 +1,20 @@
 //! What isolation this machine and this user offer.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::{Config, IsolationChoice};
 use crate::cgroups::{self, Cgroups};
+use crate::executor::Isolation as Missing;
 
 /// The isolation that tasks get.
 #[derive(Debug)]
 pub(super) struct Isolation {
     pub(super) cgroups: Option<Arc<dyn Cgroups>>,
     pub(super) namespaces: bool,
+    /// What tasks go without.
+    pub(super) missing: BTreeSet<Missing>,
     /// For people: `cgroup v2, pid namespace`, or what is missing and why.
     pub(super) detail: String,
 }
@@ -20,7 +24,8 @@ impl Isolation {
     pub(super) fn probe(config: &Config) -> Isolation {
         if config.isolation == IsolationChoice::Plain {
             let detail = "plain: isolation is switched off".to_owned();
-            return Isolation { cgroups: None, namespaces: false, detail };
+            let missing = [Missing::ControlGroups, Missing::PidNamespace].into();
+            return Isolation { cgroups: None, namespaces: false, missing, detail };
         }
         let cgroups = cgroups::detect(&config.cgroup_root);
         let namespaces = namespaces_work(config);
@@ -30,7 +35,10 @@ impl Isolation {
             Err(cause) => format!("plain: no writable cgroups{user}: {cause}"),
         };
         let second = if namespaces { "pid namespace".to_owned() } else { format!("no pid namespace{user}") };
-        Isolation { cgroups: cgroups.ok(), namespaces, detail: format!("{first}, {second}") }
+        let cgroups = cgroups.ok();
+        let parts = [(cgroups.is_some(), Missing::ControlGroups), (namespaces, Missing::PidNamespace)];
+        let missing = parts.into_iter().filter(|(works, _)| !works).map(|(_, part)| part).collect();
+        Isolation { cgroups, namespaces, missing, detail: format!("{first}, {second}") }
     }
 }
 

@@ -9,7 +9,7 @@ use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::cgroups;
 use berth_executors::exec::{Config, ExecExecutor, IsolationChoice};
-use berth_executors::executor::{End, Event, Executor, Health, Launch, Limits, Program};
+use berth_executors::executor::{End, Event, Executor, Health, Isolation, Launch, Limits, Program};
 use berth_shim::group::Groups;
 use berth_shim::record::LogSizes;
 
@@ -82,7 +82,10 @@ impl Run {
 fn runs_in_groups() {
     let mut run = Run::new();
     match run.executor.health() {
-        Health::Ready { detail } => println!("       isolation: {detail}"),
+        Health::Ready { detail, missing } => {
+            println!("       isolation: {detail}");
+            assert!(!missing.contains(&Isolation::ControlGroups));
+        }
         Health::Unavailable { reason } => panic!("{reason}"),
     }
     run.start("burn 200");

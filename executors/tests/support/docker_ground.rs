@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use berth_core::id::AttemptHandle;
 use berth_executors::contract::{Ground, Harness, Work};
-use berth_executors::docker::{Config, DockerExecutor};
+use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{End, Event, EventSink, Executor, Launch, Limits, Program};
 use berth_shim::log::{Chunk, Reader, Stream};
 use berth_shim::record::LogSizes;
@@ -62,6 +62,7 @@ impl DockerGround {
             cluster: "test".to_owned(),
             node: self.node.clone(),
             log: LogSizes::default(),
+            sweep_every: SWEEP_EVERY,
         }
     }
 

@@ -92,17 +92,27 @@ impl ExecGround {
         }
     }
 
-    /// Removes the groups above those of tasks in every hierarchy; fails when one is still in use.
-    pub(crate) fn remove_groups(cgroup_root: &str) {
+    /// The agent's groups that there are, one in each hierarchy.
+    pub(crate) fn groups(cgroup_root: &str) -> Vec<PathBuf> {
         let mounts = Mounts::read().unwrap();
         let mut dirs: Vec<PathBuf> =
             mounts.v1.values().chain(&mounts.unified).map(|mount| mount.join(cgroup_root)).collect();
         dirs.sort();
         dirs.dedup();
         dirs.retain(|dir| dir.exists());
+        dirs
+    }
+
+    /// Removes the groups above those of tasks in every hierarchy; fails when one is still in use.
+    pub(crate) fn remove_groups(cgroup_root: &str) {
+        let dirs = ExecGround::groups(cgroup_root);
         let deadline = Instant::now() + PATIENCE;
         for dir in dirs.iter().flat_map(|dir| ["attempts", "shims", ""].map(|below| dir.join(below))) {
             while let Err(error) = std::fs::remove_dir(&dir) {
+                // An executor that ended with nothing left has removed them itself.
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    break;
+                }
                 if std::thread::panicking() {
                     return;
                 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use berth_core::code::Code;
+use berth_core::job_spec::SPEC_BYTES_MAX;
 use berth_core::template;
 
 /// What is wrong with a message, and where in it.
@@ -35,9 +37,12 @@ pub enum Fault {
     /// Bytes, text or a list are too long.
     #[error("has a length of {is}; {max} is the most")]
     TooLong { is: usize, max: usize },
+    /// A spec has more bytes than fit in an entry of the log.
+    #[error("the spec has {is} bytes when it is stored; {SPEC_BYTES_MAX} are the most")]
+    SpecTooLarge { is: usize },
     /// Text is no name.
-    #[error("`{0}` is not a name: 1 to 63 letters, digits, `-`, `_`, beginning with a letter or digit")]
-    NotAName(String),
+    #[error("`{text}` is not a legal name, which has {rule}")]
+    NotAName { text: String, rule: &'static str },
     /// What occurs only once occurs again.
     #[error("`{0}` occurs twice")]
     Twice(String),
@@ -50,6 +55,20 @@ pub enum Fault {
 }
 
 impl Error {
+    /// Under which code of the catalogue users see it.
+    pub fn code(&self) -> Code {
+        if matches!(self.fault, Fault::SpecTooLarge { .. }) { Code::TooLarge } else { Code::Invalid }
+    }
+
+    /// What would help, where that is clear.
+    pub fn help(&self) -> &'static str {
+        if matches!(self.fault, Fault::SpecTooLarge { .. }) {
+            "give a task that only differs in its number a `count`, keep long texts in files, or make several jobs of it"
+        } else {
+            ""
+        }
+    }
+
     /// A fault of the message as a whole.
     pub(crate) fn whole(fault: Fault) -> Error {
         Error { path: String::new(), fault }

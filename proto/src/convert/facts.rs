@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use berth_core::job_spec::{ExecutorKind, NAME_MAX};
-use berth_core::model::{ExecutorOffer, NodeFacts};
+use berth_core::job_spec::ExecutorKind;
+use berth_core::model::{ExecutorOffer, Isolation, NodeFacts};
+use berth_core::name::{NAME_MAX, Named};
 use berth_core::resources::NamedResources;
 
 use super::field::{choice, length, name, text};
@@ -38,7 +39,9 @@ pub fn from_proto(facts: v1::NodeFacts) -> Result<NodeFacts, Error> {
         let fault = |error: Error| error.element(place).inside("executors");
         let kind = executor_from_proto(offer.kind, "kind").map_err(fault)?;
         text(&offer.detail, FACT_TEXT_MAX, "detail").map_err(fault)?;
-        let offer = ExecutorOffer { ready: offer.ready, detail: offer.detail };
+        let missing = offer.missing.into_iter().map(isolation_from_proto).collect::<Result<_, _>>();
+        let missing = missing.map_err(fault)?;
+        let offer = ExecutorOffer { ready: offer.ready, detail: offer.detail, missing };
         if executors.insert(kind, offer).is_some() {
             return Err(fault(Error::at("kind", Fault::Twice(kind.word().to_owned()))));
         }
@@ -64,6 +67,7 @@ pub fn to_proto(facts: &NodeFacts) -> v1::NodeFacts {
                 kind: executor_to_proto(*kind).into(),
                 ready: offer.ready,
                 detail: offer.detail.clone(),
+                missing: offer.missing.iter().map(|part| isolation_to_proto(*part).into()).collect(),
             })
             .collect(),
         run_dirs: facts.run_dirs.clone(),
@@ -78,6 +82,21 @@ pub(super) fn executor_from_proto(kind: i32, field: &str) -> Result<ExecutorKind
         v1::ExecutorKind::Exec => Ok(ExecutorKind::Exec),
         v1::ExecutorKind::Docker => Ok(ExecutorKind::Docker),
         v1::ExecutorKind::Fake => Ok(ExecutorKind::Fake),
+    }
+}
+
+fn isolation_from_proto(part: i32) -> Result<Isolation, Error> {
+    match choice::<v1::Isolation>(part, "missing")? {
+        v1::Isolation::Unspecified => Err(Error::at("missing", Fault::Unspecified)),
+        v1::Isolation::ControlGroups => Ok(Isolation::ControlGroups),
+        v1::Isolation::PidNamespace => Ok(Isolation::PidNamespace),
+    }
+}
+
+fn isolation_to_proto(part: Isolation) -> v1::Isolation {
+    match part {
+        Isolation::ControlGroups => v1::Isolation::ControlGroups,
+        Isolation::PidNamespace => v1::Isolation::PidNamespace,
     }
 }
 
@@ -97,7 +116,7 @@ pub(super) fn resources_from_proto(
 ) -> Result<NamedResources, Error> {
     length(amounts.len(), RESOURCES_MAX, field)?;
     for resource in amounts.keys() {
-        name(resource, true, field)?;
+        name(resource, Named::Resource, field)?;
     }
     Ok(amounts)
 }

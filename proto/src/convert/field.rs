@@ -1,6 +1,6 @@
 //! Checks of single fields.
 
-use berth_core::job_spec::NAME_MAX;
+use berth_core::name::{NAME_MAX, Named};
 use prost::bytes::Bytes;
 
 use super::{Error, Fault};
@@ -56,16 +56,13 @@ pub(super) fn choice<E: TryFrom<i32> + Default + PartialEq>(value: i32, field: &
     if known == E::default() { Err(Error::at(field, Fault::Unspecified)) } else { Ok(known) }
 }
 
-/// A name of something within Berth; of nodes (`dots`), with dots as in host names.
-pub(super) fn name(text: &str, dots: bool, field: &str) -> Result<(), Error> {
-    let fits = text.len() <= NAME_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (dots && c == '.'));
-    if fits {
-        Ok(())
-    } else {
-        Err(Error::at(field, Fault::NotAName(text.chars().take(NAME_MAX + 1).collect())))
+/// A name of something.
+pub(super) fn name(text: &str, named: Named, field: &str) -> Result<(), Error> {
+    if named.fits(text) {
+        return Ok(());
     }
+    let text = text.chars().take(NAME_MAX + 1).collect();
+    Err(Error::at(field, Fault::NotAName { text, rule: named.rule() }))
 }
 
 /// Text that is not too long.

@@ -7,10 +7,11 @@ mod task;
 use std::collections::BTreeSet;
 
 use berth_core::job_spec::{JobKind, JobSpec, Overlap, SPEC_BYTES_MAX, Schedule, TASKS_MAX, When};
+use berth_core::name::Named;
 use berth_core::time::{Millis, Timestamp};
 use prost::Message;
 
-use super::field::{choice, length, name, narrow, required, within};
+use super::field::{choice, name, narrow, required, within};
 use super::{Error, Fault};
 use crate::v1;
 
@@ -20,14 +21,23 @@ pub const SPAN_MS_MAX: u64 = 100 * 366 * 86_400_000;
 const INSTANT_MS_MAX: u64 = 253_402_300_799_999;
 const PRIORITY_MAX: u32 = 100;
 
+/// Whether a spec is short enough for the log, whose entries have at most 1 MiB.
+///
+/// # Errors
+/// [`Fault::SpecTooLarge`].
+pub fn check_size(spec: &v1::JobSpec) -> Result<(), Error> {
+    let is = spec.encoded_len();
+    if is <= SPEC_BYTES_MAX { Ok(()) } else { Err(Error::whole(Fault::SpecTooLarge { is })) }
+}
+
 /// The spec that a message describes.
 ///
 /// # Errors
 /// The first fault, with the way to its field.
 pub fn from_proto(spec: v1::JobSpec) -> Result<JobSpec, Error> {
-    length(spec.encoded_len(), SPEC_BYTES_MAX, "")?;
-    name(&spec.tenant, true, "tenant")?;
-    name(&spec.name, true, "name")?;
+    check_size(&spec)?;
+    name(&spec.tenant, Named::Ours, "tenant")?;
+    name(&spec.name, Named::Ours, "name")?;
     let kind = match choice::<v1::JobKind>(spec.kind, "kind")? {
         v1::JobKind::Unspecified => return Err(Error::at("kind", Fault::Unspecified)),
         v1::JobKind::Job => JobKind::Job,

@@ -73,12 +73,13 @@ pub fn of_refusal(refusal: &Refusal) -> ErrorDetail {
 pub fn of_invalid(error: &Error) -> ErrorDetail {
     let violation = FieldViolation {
         path: error.path.clone(),
-        code: catalogue(ErrorCode::Invalid).to_string(),
+        code: error.code().to_string(),
         message: error.fault.to_string(),
-        help: String::new(),
+        help: error.help().to_owned(),
         severity: Severity::Error.into(),
     };
-    ErrorDetail { violations: vec![violation], ..detail(ErrorCode::Invalid, error.to_string()) }
+    let code = error.code().to_string();
+    ErrorDetail { code, violations: vec![violation], ..detail(ErrorCode::Invalid, error.to_string()) }
 }
 
 /// The code of a failure in the catalogue of messages.
@@ -109,6 +110,7 @@ pub fn catalogue(error: ErrorCode) -> Code {
         ErrorCode::Overloaded => Code::Overloaded,
         ErrorCode::UnknownOutcome => Code::OutcomeUnknown,
         ErrorCode::LogsUnavailable => Code::LogsUnavailable,
+        ErrorCode::DiskFull => Code::DiskFull,
     }
 }
 
@@ -119,7 +121,9 @@ fn grpc(error: ErrorCode) -> Grpc {
         ErrorCode::NotLeader | ErrorCode::NoLeader | ErrorCode::StaleTerm | ErrorCode::LogsUnavailable => {
             Grpc::Unavailable
         }
-        ErrorCode::Overloaded | ErrorCode::Full | ErrorCode::OverLimit => Grpc::ResourceExhausted,
+        ErrorCode::Overloaded | ErrorCode::Full | ErrorCode::OverLimit | ErrorCode::DiskFull => {
+            Grpc::ResourceExhausted
+        }
         ErrorCode::UnknownOutcome => Grpc::Unknown,
         ErrorCode::KeyReused => Grpc::AlreadyExists,
         ErrorCode::UnknownTenant

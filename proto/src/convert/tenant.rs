@@ -1,6 +1,7 @@
 //! A tenant as an operator wants it.
 
 use berth_core::command::TenantSpec;
+use berth_core::name::Named;
 
 use super::Error;
 use super::facts::resources_from_proto;
@@ -12,7 +13,7 @@ use crate::v1;
 /// # Errors
 /// When its name or a resource's is none, or its weight is 0.
 pub fn from_proto(tenant: v1::TenantSpec) -> Result<TenantSpec, Error> {
-    name(&tenant.name, true, "name")?;
+    name(&tenant.name, Named::Ours, "name")?;
     within(u64::from(tenant.weight), 1, u64::from(u32::MAX), "weight")?;
     Ok(TenantSpec {
         name: tenant.name,

@@ -1,7 +1,10 @@
-use berth_core::job_spec::JobSpec;
+use berth_core::code::Code;
+use berth_core::job_spec::{JobSpec, SPEC_BYTES_MAX};
+use berth_proto::convert::status::of_invalid;
 use berth_proto::convert::{Error, Fault, job_spec};
 use berth_proto::v1;
 use proptest::prelude::*;
+use prost::Message;
 
 use crate::values;
 
@@ -61,6 +64,50 @@ fn a_fault_is_named_with_the_way_to_its_field() {
     assert_eq!(path_of(|spec| spec.tasks[1].timeout_ms = Some(u64::MAX)), "tasks[1].timeout_ms");
     let every = v1::Schedule { when: Some(v1::schedule::When::EveryMs(10)), overlap: 1 };
     assert_eq!(path_of(|spec| spec.schedule = Some(every)), "schedule.every_ms");
+}
+
+/// Arguments that bring the whole message to a length.
+fn fill_to(bytes: usize, spec: &mut v1::JobSpec) {
+    let Some(v1::task_spec::Program::Exec(program)) = &mut spec.tasks[0].program else {
+        panic!("it is exec")
+    };
+    program.command.extend(vec!["x".repeat(60_000); bytes / 60_000]);
+    program.command.push(String::new());
+    let place = program.command.len() - 1;
+    // The lengths before it grow with it by a byte or two.
+    while spec.encoded_len() < bytes {
+        let missing = bytes - spec.encoded_len();
+        let Some(v1::task_spec::Program::Exec(program)) = &mut spec.tasks[0].program else { return };
+        let step = if missing > 8 { missing - 8 } else { 1 };
+        program.command[place].push_str(&"y".repeat(step));
+    }
+}
+
+#[test]
+fn a_spec_has_at_most_the_bytes_that_an_entry_of_the_log_takes() {
+    let is = |spec: &v1::JobSpec| spec.encoded_len();
+    assert!(
+        checked(|spec| {
+            fill_to(SPEC_BYTES_MAX, spec);
+            assert_eq!(is(spec), SPEC_BYTES_MAX);
+        })
+        .is_ok()
+    );
+    let error = checked(|spec| fill_to(SPEC_BYTES_MAX + 1, spec)).unwrap_err();
+    assert_eq!(error.fault, Fault::SpecTooLarge { is: SPEC_BYTES_MAX + 1 });
+    let detail = of_invalid(&error.inside("spec"));
+    assert_eq!(detail.code, Code::TooLarge.as_str());
+    assert_eq!(detail.violations[0].code, Code::TooLarge.as_str());
+    assert!(detail.message.contains("786433 bytes") && !detail.violations[0].help.is_empty(), "{detail:?}");
+}
+
+#[test]
+fn names_follow_the_rule_of_what_they_name() {
+    assert_eq!(path_of(|spec| spec.tenant = "Acme".to_owned()), "tenant");
+    assert_eq!(path_of(|spec| spec.name = "a.b".to_owned()), "name");
+    assert_eq!(path_of(|spec| spec.tasks[0].name = "Split".to_owned()), "tasks[0].name");
+    let dotted = checked(|spec| spec.tasks[0].resources = [("gpu.a100".to_owned(), 1)].into());
+    assert!(dotted.is_ok());
 }
 
 #[test]

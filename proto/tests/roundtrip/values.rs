@@ -13,14 +13,14 @@ use berth_core::job_spec::{
     Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, Schedule,
     TaskSpec, When,
 };
-use berth_core::model::{ExecutorOffer, NodeFacts};
+use berth_core::model::{ExecutorOffer, Isolation, NodeFacts};
 use berth_core::reason::{EndReason, SkipReason};
 use berth_core::reply::{Refusal, Reply};
 use berth_core::resources::NamedResources;
 use berth_core::template::Template;
 use berth_core::time::{Millis, Timestamp};
 use berth_proto::convert::order::{Intent, Labels, Launch, Limits, Order, Program};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -139,7 +139,9 @@ pub(crate) fn spec() -> impl Strategy<Value = JobSpec> {
 
 pub(crate) fn facts() -> impl Strategy<Value = NodeFacts> {
     let kind = prop_oneof![Just(ExecutorKind::Exec), Just(ExecutorKind::Docker), Just(ExecutorKind::Fake)];
-    let offer = (any::<bool>(), ".{0,20}").prop_map(|(ready, detail)| ExecutorOffer { ready, detail });
+    let part = prop_oneof![Just(Isolation::ControlGroups), Just(Isolation::PidNamespace)];
+    let offer = (any::<bool>(), ".{0,20}", btree_set(part, 0..3))
+        .prop_map(|(ready, detail, missing)| ExecutorOffer { ready, detail, missing });
     (
         resources(),
         btree_map("[a-z.]{1,12}", ".{0,12}", 0..4),

@@ -4,6 +4,7 @@ use berth_core::command::{NodeReport, Registration};
 use berth_core::event::Event;
 use berth_core::id::{ClusterId, JournalId, NodeEpoch, NodeHandle};
 use berth_core::model::NodeState;
+use berth_core::name::Named;
 use berth_core::time::Millis;
 use berth_proto::agent::{self, from_agent, refused::Code, to_agent};
 use berth_proto::convert::{facts, report};
@@ -310,10 +311,8 @@ fn registration_of(hello: agent::Hello) -> Result<Registration, String> {
     let journal =
         <[u8; 16]>::try_from(&hello.journal[..]).map_err(|_| "a journal id has 16 bytes".to_owned())?;
     let facts = facts::from_proto(hello.facts.unwrap_or_default()).map_err(|error| error.to_string())?;
-    let named = !hello.node.is_empty() && hello.node.len() <= berth_core::job_spec::NAME_MAX;
-    let fit = hello.node.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.');
-    if !named || !fit {
-        return Err("a node's name has 1 to 63 letters, digits, `-`, `_` or `.`".to_owned());
+    if !Named::Node.fits(&hello.node) {
+        return Err(format!("a node's name has {}", Named::Node.rule()));
     }
     Ok(Registration { name: hello.node, journal: JournalId(u128::from_be_bytes(journal)), facts })
 }

@@ -88,7 +88,7 @@ impl House {
     }
 
     fn hello(&mut self, connection: u64, change: impl FnOnce(&mut agent::Hello)) {
-        let offer = ExecutorOffer { ready: true, detail: "played".into() };
+        let offer = ExecutorOffer { ready: true, detail: "played".into(), ..ExecutorOffer::default() };
         let facts = NodeFacts {
             capacity: [("cpu".to_owned(), 1000)].into(),
             executors: [(ExecutorKind::Fake, offer)].into(),

@@ -1,5 +1,6 @@
 //! Amounts of resources: cpu in thousandths, memory in bytes, others in thousandths. All exact.
 
+use berth_core::name::Named;
 use serde_json::{Value, json};
 
 use crate::code::Code;
@@ -52,10 +53,9 @@ impl Shape for Cpu {
 impl Shape for Amount {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let name = reader.field().to_owned();
-        if !crate::shape::text::is_name(&name, "_.-") {
+        if !Named::Resource.fits(&name) {
             let message = format!("{} is not a legal name of a resource", quote(&name));
-            let why =
-                "such a name has 1 to 63 of a-z, 0-9, `.`, `-` and `_`, and begins with a letter or digit";
+            let why = format!("such a name has {}", Named::Resource.rule());
             reader.note(reader.illegal(node.span, message).why(why));
             return None;
         }

@@ -1,6 +1,6 @@
 //! Names and free text.
 
-use berth_core::job_spec::NAME_MAX;
+use berth_core::name::{NAME_MAX, Named};
 use serde_json::{Value, json};
 
 use crate::quote::quote;
@@ -19,11 +19,10 @@ pub(crate) struct FreeText(pub(crate) String);
 impl Shape for Name {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node, "a name")?;
-        if is_name(text, "_-") {
+        if Named::Ours.fits(text) {
             return Some(Name(text.to_owned()));
         }
-        let why =
-            format!("a name has 1 to {NAME_MAX} of a-z, 0-9, `-` and `_`, and begins with a letter or digit");
+        let why = format!("a name has {}", Named::Ours.rule());
         let message = format!("{} is not a legal name", quote(text));
         let help = legal_name(text).map(|name| format!("for example {}", quote(&name)));
         reader.note(reader.illegal(node.span, message).why(why).maybe_help(help));
@@ -48,17 +47,11 @@ impl Shape for FreeText {
     }
 }
 
-/// True for 1 to [`NAME_MAX`] lower-case letters, digits and characters of `more`, not beginning with the latter.
-pub(crate) fn is_name(text: &str, more: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= NAME_MAX && text.starts_with(plain) && text.chars().all(|c| plain(c) || more.contains(c))
-}
-
 /// The legal name nearest to a text.
 fn legal_name(text: &str) -> Option<String> {
     let lower: String = text.to_lowercase().chars().take(NAME_MAX).collect();
-    let joined: String =
-        lower.chars().map(|c| if is_name(&c.to_string(), "") || c == '_' { c } else { '-' }).collect();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let joined: String = lower.chars().map(|c| if plain(c) { c } else { '-' }).collect();
     let name = joined.trim_matches(['-', '_']);
-    is_name(name, "_-").then(|| name.to_owned())
+    Named::Ours.fits(name).then(|| name.to_owned())
 }

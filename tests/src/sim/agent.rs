@@ -124,7 +124,8 @@ impl Agent {
     }
 
     fn facts(&self) -> NodeFacts {
-        let offer = ExecutorOffer { ready: true, detail: "simulated work".to_owned() };
+        let offer =
+            ExecutorOffer { ready: true, detail: "simulated work".to_owned(), ..ExecutorOffer::default() };
         NodeFacts {
             capacity: [(CPU.to_owned(), 4_000), (MEMORY.to_owned(), 8 << 30)].into(),
             attributes: [("kernel.version".to_owned(), format!("6.{}", self.kernel))].into(),
@@ -342,6 +343,7 @@ impl Simulation {
             Output::Start { launch, .. } => process.executor.start(*launch),
             Output::Stop { attempt, grace, .. } => process.executor.stop(attempt, grace),
             Output::Remove { attempt, .. } => process.executor.remove(attempt),
+            Output::KillRogue { name, .. } => process.executor.kill_rogue(&name),
         }
     }
 

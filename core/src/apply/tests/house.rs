@@ -138,7 +138,7 @@ pub(crate) fn submit(spec: JobSpec, start: Option<RequestId>) -> Command {
 
 /// A node with room for four tasks of [`a_task`].
 pub(crate) fn a_node(name: &str) -> Registration {
-    let offer = ExecutorOffer { ready: true, detail: "simulated".into() };
+    let offer = ExecutorOffer { ready: true, detail: "simulated".into(), ..ExecutorOffer::default() };
     Registration {
         name: name.into(),
         journal: JournalId(1),

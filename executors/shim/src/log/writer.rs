@@ -9,6 +9,8 @@ use super::{Segment, Stream, segments, write_entry};
 use crate::clock;
 use crate::record::LogSizes;
 
+/// The length of a gap that stands for an unknown number of bytes.
+pub const UNKNOWN_GAP: u64 = 1;
 /// A segment may end this many bytes early, at the end of a line.
 const LINE_SEARCH: u64 = 32 << 10;
 /// An index entry is written after this many bytes,
@@ -80,6 +82,13 @@ impl Writer {
     /// Bytes that were dropped.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Leaves a gap of [`UNKNOWN_GAP`], because something is missing here and nobody knows how much.
+    pub fn skip_unknown(&mut self) {
+        self.lost += UNKNOWN_GAP;
+        self.offset += UNKNOWN_GAP;
+        self.current = None;
     }
 
     /// Takes bytes of the stream.

@@ -1,4 +1,4 @@
-use berth_shim::log::{Chunk, Reader};
+use berth_shim::log::{Chunk, Reader, UNKNOWN_GAP};
 
 use super::*;
 
@@ -60,7 +60,7 @@ fn an_engine_that_gives_only_what_is_since_the_cursor_is_understood() {
 }
 
 #[test]
-fn what_the_engine_has_rotated_away_does_not_swallow_what_is_new() {
+fn what_the_engine_has_rotated_away_is_a_gap_and_does_not_swallow_what_is_new() {
     let home = tempfile::tempdir().unwrap();
     let mut first = log(home.path());
     begin(&mut first);
@@ -70,7 +70,14 @@ fn what_the_engine_has_rotated_away_does_not_swallow_what_is_new() {
     let mut second = log(home.path());
     begin(&mut second);
     second.take(said(9, "z\n"));
-    assert_eq!(written(home.path()), "a\nbc\nz\n");
+    second.take(said(10, "y\n"));
+    assert_eq!(second.lost(), UNKNOWN_GAP, "nobody knows how much is missing");
+    let mut reader = Reader::new(home.path(), Stream::Stdout, 0);
+    let mut buffer = [0; 1024];
+    assert_eq!(reader.read(&mut buffer).unwrap(), Chunk::Data { offset: 0, bytes: 5 });
+    assert_eq!(reader.read(&mut buffer).unwrap(), Chunk::Gap { bytes: UNKNOWN_GAP });
+    assert_eq!(reader.read(&mut buffer).unwrap(), Chunk::Data { offset: 6, bytes: 4 });
+    assert_eq!(&buffer[..4], b"z\ny\n");
 }
 
 #[test]

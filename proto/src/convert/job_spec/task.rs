@@ -4,6 +4,7 @@ use berth_core::job_spec::{
     COUNT_MAX, Count, FakeProgram, OnDisconnect, ProgramSpec, Retry, TASKS_MAX, TaskSpec,
 };
 use berth_core::model::OUTPUT_BYTES_MAX;
+use berth_core::name::Named;
 use berth_core::resources::MEMORY;
 use berth_core::template::Template;
 use berth_core::time::Millis;
@@ -18,7 +19,7 @@ use crate::v1;
 const ENV_NAME_MAX: usize = 256;
 
 pub(super) fn from_proto(task: v1::TaskSpec, place: u16) -> Result<TaskSpec, Error> {
-    name(&task.name, false, "name")?;
+    name(&task.name, Named::Ours, "name")?;
     let after = each(task.after, "after", |before| earlier(before, place, ""))?;
     let mut seen = BTreeSet::new();
     if let Some(at) = after.iter().position(|before| !seen.insert(*before)) {
