@@ -17,8 +17,10 @@ use crate::{units, words};
 const TERMINAL_REFRESH: Duration = Duration::from_millis(250);
 /// The same where lines are kept.
 const LINES_REFRESH: Duration = Duration::from_secs(1);
-/// How often the time that passes is drawn on a terminal.
+/// How often the time that passes is taken note of.
 const TICK: Duration = Duration::from_millis(250);
+/// A wait that is over sooner is no news, in milliseconds: every task waits a moment for its place.
+const SHORT_WAIT_MS: u64 = 1_500;
 /// How many steps are drawn; a terminal has few lines.
 const STEPS_MAX: usize = 15;
 
@@ -82,10 +84,7 @@ enum Painter {
     Terminal {
         drawn: usize,
     },
-    /// The last line told of each step.
-    Lines {
-        told: BTreeMap<String, String>,
-    },
+    Lines(Teller),
 }
 
 impl Painter {
@@ -95,14 +94,14 @@ impl Painter {
         } else if io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
             Painter::Terminal { drawn: 0 }
         } else {
-            Painter::Lines { told: BTreeMap::new() }
+            Painter::Lines(Teller::default())
         }
     }
 
     fn refresh(&self) -> Duration {
         match self {
             Painter::Terminal { .. } => TERMINAL_REFRESH,
-            Painter::Quiet | Painter::Lines { .. } => LINES_REFRESH,
+            Painter::Quiet | Painter::Lines(_) => LINES_REFRESH,
         }
     }
 
@@ -110,15 +109,13 @@ impl Painter {
         match self {
             Painter::Quiet => {}
             Painter::Terminal { drawn } => draw(drawn, run, now_ms),
-            Painter::Lines { told } => lines(told, run, now_ms).iter().for_each(|line| say(line)),
+            Painter::Lines(teller) => teller.lines(run, now_ms).iter().for_each(|line| say(line)),
         }
     }
 
     /// Time has passed and nothing else.
     fn redraw(&mut self, run: &RunView, now_ms: u64) {
-        if let Painter::Terminal { drawn } = self {
-            draw(drawn, run, now_ms);
-        }
+        self.show(run, now_ms);
     }
 }
 
@@ -154,20 +151,42 @@ fn first_shown(steps: &[StepView], max: usize) -> usize {
     first.saturating_sub(1).min(steps.len().saturating_sub(max))
 }
 
-/// A line for each step that has changed.
-fn lines(told: &mut BTreeMap<String, String>, run: &RunView, now_ms: u64) -> Vec<String> {
-    let mut lines = Vec::new();
-    for step in &run.steps {
-        let text = line(step, now_ms);
-        if told.get(&step.name) != Some(&text) {
-            lines.push(format!("{} {text}", units::time_of_day(now_ms)));
-            told.insert(step.name.clone(), text);
+/// Tells how a run goes in lines that stay.
+#[derive(Debug, Default)]
+struct Teller {
+    /// The last line told of each step.
+    told: BTreeMap<String, String>,
+    /// Since when steps wait, in milliseconds since the epoch.
+    waiting: BTreeMap<String, u64>,
+}
+
+impl Teller {
+    /// A line for each step that has changed, and for each that has begun to wait a while ago.
+    fn lines(&mut self, run: &RunView, now_ms: u64) -> Vec<String> {
+        let mut lines = Vec::new();
+        for step in &run.steps {
+            if view::step_state(step) == "waiting" {
+                let since = *self.waiting.entry(step.name.clone()).or_insert(now_ms);
+                if now_ms.saturating_sub(since) < SHORT_WAIT_MS {
+                    continue;
+                }
+            } else {
+                self.waiting.remove(&step.name);
+            }
+            let text = line(step, now_ms);
+            if self.told.get(&step.name) != Some(&text) {
+                lines.push(format!("{} {text}", units::time_of_day(now_ms)));
+                self.told.insert(step.name.clone(), text);
+            }
         }
+        lines
     }
-    lines
 }
 
 fn line(step: &StepView, now_ms: u64) -> String {
+    if view::step_state(step) == "not run" {
+        return berth_spec::escape(&format!("{}: not run ({})", step.name, view::why(step, now_ms)));
+    }
     let mut counts = vec![format!("{} done", view::done(step))];
     for (n, word) in
         [(step.live, "running"), (step.ready, "ready"), (step.backoff, "to retry"), (step.failed, "failed")]
@@ -211,12 +230,26 @@ mod tests {
 
     #[test]
     fn plain_lines_tell_only_what_has_changed() {
-        let mut told = BTreeMap::new();
-        let first = lines(&mut told, &run(&[StepState::Open, StepState::Waiting]), 0);
-        assert_eq!(first, ["00:00:00 step-0: waiting, 0/1 done", "00:00:00 step-1: waiting, 0/1 done"]);
-        assert!(lines(&mut told, &run(&[StepState::Open, StepState::Waiting]), 9000).is_empty());
-        let next = lines(&mut told, &run(&[StepState::Succeeded, StepState::Waiting]), 9000);
+        let mut teller = Teller::default();
+        let waiting = run(&[StepState::Open, StepState::Waiting]);
+        assert!(teller.lines(&waiting, 0).is_empty());
+        let first = teller.lines(&waiting, 2000);
+        assert_eq!(first, ["00:00:02 step-0: waiting, 0/1 done", "00:00:02 step-1: waiting, 0/1 done"]);
+        assert!(teller.lines(&waiting, 9000).is_empty());
+        let next = teller.lines(&run(&[StepState::Succeeded, StepState::Waiting]), 9000);
         assert_eq!(next, ["00:00:09 step-0: succeeded, 0/1 done"]);
+    }
+
+    #[test]
+    fn a_wait_of_less_than_a_second_is_not_told() {
+        let mut teller = Teller::default();
+        assert!(teller.lines(&run(&[StepState::Open]), 0).is_empty());
+        let mut running = run(&[StepState::Open]);
+        running.steps[0].live = 1;
+        assert_eq!(teller.lines(&running, 900), ["00:00:00 step-0: running, 0/1 done, 1 running"]);
+        // Its retry waits anew.
+        assert!(teller.lines(&run(&[StepState::Open]), 2000).is_empty());
+        assert_eq!(teller.lines(&run(&[StepState::Open]), 4000), ["00:00:04 step-0: waiting, 0/1 done"]);
     }
 
     #[test]

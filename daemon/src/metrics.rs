@@ -147,9 +147,11 @@ impl Component {
     }
 
     /// Something that is asked for its measurements at each scrape, for what is cheaper to read than
-    /// to keep. It names them itself, in full.
+    /// to keep. It names them as the other functions do; `berth_<component>_` comes before.
     pub fn collect(&self, collector: Box<dyn Collector>) {
-        self.registry.lock().inner.register_collector(collector);
+        let mut registered = self.registry.lock();
+        let corner = registered.inner.sub_registry_with_prefix(format!("berth_{}", self.name));
+        corner.register_collector(collector);
     }
 
     fn register<M: Metric + Clone>(&self, name: &'static str, help: &'static str, metric: M) -> M {

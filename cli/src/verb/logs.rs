@@ -1,9 +1,8 @@
 //! `berth logs`
 
+mod follow;
 mod printer;
 mod progress;
-
-mod follow;
 
 pub(crate) use printer::Printer;
 

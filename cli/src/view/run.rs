@@ -41,7 +41,11 @@ pub(crate) fn show(run: &RunView, failed: &[FailedTask], now_ms: u64) -> String 
         ("job", format!("{}/{}, version {}", run.tenant, run.job, run.version)),
         ("state", state),
         ("cause", run.cause.clone()),
-        ("for", units::instant(run.nominal_ms)),
+        // A manual run is for the instant at which it was created.
+        (
+            "for",
+            if run.nominal_ms == run.created_ms { String::new() } else { units::instant(run.nominal_ms) },
+        ),
         (
             "created",
             format!("{} ({})", units::instant(run.created_ms), units::relative(now_ms, run.created_ms)),
@@ -55,7 +59,12 @@ pub(crate) fn show(run: &RunView, failed: &[FailedTask], now_ms: u64) -> String 
         ));
     } else {
         text.push('\n');
-        text.push_str(&steps(&run.steps, now_ms));
+        match run.state() {
+            RunState::Ended => text.push_str(&ended_steps(&run.steps, now_ms)),
+            RunState::Unspecified | RunState::Active | RunState::Cancelling => {
+                text.push_str(&steps(&run.steps, now_ms));
+            }
+        }
     }
     for failed in failed {
         text.push_str(&failure(failed));
@@ -83,6 +92,21 @@ pub(crate) fn steps(steps: &[StepView], now_ms: u64) -> String {
     table.render()
 }
 
+/// A line a step of a run that is over: nothing of it runs or waits any more.
+fn ended_steps(steps: &[StepView], now_ms: u64) -> String {
+    let mut table = Table::new(["STEP", "STATE", "DONE", "FAILED", "WHY"]).right([2, 3]);
+    for step in steps {
+        table.row([
+            if step.array { format!("{}[]", step.name) } else { step.name.clone() },
+            step_state(step).to_owned(),
+            done(step),
+            if step.failed == 0 { "-".to_owned() } else { step.failed.to_string() },
+            why(step, now_ms),
+        ]);
+    }
+    table.render()
+}
+
 /// `3/8`, or `0/?` while the size is not known.
 pub(crate) fn done(step: &StepView) -> String {
     let size = step.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
@@ -95,6 +119,7 @@ pub(crate) fn step_state(step: &StepView) -> &'static str {
         StepState::Open if step.live > 0 => "running",
         StepState::Open if step.backoff > 0 && step.ready == 0 => "retrying",
         StepState::Open => "waiting",
+        StepState::Failed if never_ran(step) => "not run",
         state => words::step_state(state),
     }
 }
@@ -102,6 +127,12 @@ pub(crate) fn step_state(step: &StepView) -> &'static str {
 /// Something of it is still to come.
 pub(crate) fn is_unfinished(step: &StepView) -> bool {
     matches!(step.state(), StepState::Waiting | StepState::Open)
+}
+
+/// Whether a step is over because of others, so that none of its tasks was ever begun.
+fn never_ran(step: &StepView) -> bool {
+    let word = step.first_failure.as_ref().map(words::reason_word);
+    step.succeeded == 0 && matches!(word, Some("upstream_failed" | "skipped"))
 }
 
 /// Why a step waits and what would unblock it, or why it failed.

@@ -28,6 +28,36 @@ fn a_name_is_made_of_component_and_rest() {
     }
 }
 
+#[derive(Debug)]
+struct Weather;
+
+impl prometheus_client::collector::Collector for Weather {
+    fn encode(
+        &self,
+        mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeMetric as _;
+        let metric = prometheus_client::metrics::gauge::ConstGauge::new(7_i64);
+        metric.encode(encoder.encode_descriptor(
+            "air_kelvins",
+            "How warm it is",
+            None,
+            metric.metric_type(),
+        )?)
+    }
+}
+
+#[test]
+fn what_is_read_at_each_scrape_has_the_name_of_its_component_too() {
+    let registry = Registry::new();
+    registry.component("raft").collect(Box::new(Weather));
+    registry.component("agent").collect(Box::new(Weather));
+    let text = registry.encode();
+    for line in ["berth_raft_air_kelvins 7", "# HELP berth_agent_air_kelvins How warm it is."] {
+        assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "registered twice")]
 fn a_name_is_registered_once() {

@@ -1,6 +1,7 @@
 //! Pieces of one attempt's logs on stdout.
 
 use berth_client::{LogDecoder, LogPiece, LogStream};
+use berth_shim::log::UNKNOWN_GAP;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -63,7 +64,11 @@ impl Printer {
         }
         if let LogPiece::Gap { bytes, .. } = piece {
             let prefix = self.lines.as_ref().map_or("", |lines| &lines.prefix);
-            say(&format!("{prefix}... {} are no longer kept ...", units::bytes(*bytes)));
+            let what = match *bytes {
+                UNKNOWN_GAP => "some output may be missing here; how much is not known".to_owned(),
+                bytes => format!("{} are no longer kept", units::bytes(bytes)),
+            };
+            say(&format!("{prefix}... {what} ..."));
         }
         Ok(())
     }

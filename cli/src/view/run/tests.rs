@@ -54,7 +54,6 @@ fn a_run_shows_its_steps_and_what_would_unblock_them() {
     job      acme/wordcount, version 2
     state    active
     cause    manual
-    for      2026-07-31T12:02:54Z
     created  2026-07-31T12:02:54Z (1m ago)
     took     1m05s
 
@@ -71,8 +70,11 @@ fn a_failed_task_says_why_with_its_last_lines() {
     run.state = RunState::Ended.into();
     run.reason = exit(3);
     run.ended_ms = Some(NOW - 60_000);
-    run.steps =
-        vec![StepView { failed: 1, first_failure: exit(3), ..step("load", StepState::Failed, Some(1), 0) }];
+    let upstream = EndReason { kind: end_reason::Kind::UpstreamFailed.into(), ..EndReason::default() };
+    run.steps = vec![
+        StepView { failed: 1, first_failure: exit(3), ..step("load", StepState::Failed, Some(1), 0) },
+        StepView { first_failure: Some(upstream), ..step("publish", StepState::Failed, Some(4), 0) },
+    ];
     let attempt = AttemptView {
         number: 2,
         node: "node-1".into(),
@@ -92,12 +94,12 @@ fn a_failed_task_says_why_with_its_last_lines() {
     job      acme/wordcount, version 2
     state    ended: failed(exit code 3)
     cause    manual
-    for      2026-07-31T12:02:54Z
     created  2026-07-31T12:02:54Z (1m ago)
     took     5.0s
 
-    STEP  STATE   DONE  RUNNING  READY  RETRY  FAILED  WHY
-    load  failed   0/1        -      -      -       1  failed(exit code 3)
+    STEP     STATE    DONE  FAILED  WHY
+    load     failed    0/1       1  failed(exit code 3)
+    publish  not run   0/4       -  upstream_failed
 
     load, attempt 2 on node-1: failed(exit code 3)
       | no such table: orders

@@ -12,6 +12,7 @@ pub(in crate::api) fn run(state: &State, handle: RunHandle) -> v1::RunView {
     let job = state.job(run.job);
     let steps = || run.step_handles().filter_map(|step| state.tables().steps.get(step));
     let sum = |count: fn(&Step) -> u32| steps().map(|step| u64::from(count(step))).sum();
+    let sizes = steps().filter_map(|step| known_size(step, &state.task_spec(step).count)).map(u64::from);
     let (run_state, end, cancelled_by, ended_ms) = match &run.state {
         RunState::Active => (v1::RunState::Active, None, String::new(), None),
         RunState::Cancelling { by } => (v1::RunState::Cancelling, None, by.clone(), None),
@@ -30,7 +31,7 @@ pub(in crate::api) fn run(state: &State, handle: RunHandle) -> v1::RunView {
         created_ms: run.created.0,
         ended_ms,
         steps: Vec::new(),
-        tasks: sum(|step| step.size),
+        tasks: sizes.sum(),
         tasks_succeeded: sum(|step| step.succeeded),
         tasks_failed: sum(|step| step.failed),
         tasks_running: sum(|step| step.live),
@@ -93,13 +94,19 @@ pub(in crate::api) fn step(state: &State, handle: StepHandle) -> v1::StepView {
     }
 }
 
-/// The size of a step, which the spec may know before the step opens.
+/// The size of a step, which the spec may know before the step opens, and if it never does.
 fn known_size(step: &Step, count: &Count) -> Option<u32> {
-    match (step.state, count) {
-        (StepState::Waiting, Count::Single) => Some(1),
-        (StepState::Waiting, Count::Fixed(size)) => Some(*size),
-        (StepState::Waiting, Count::LengthOf { .. }) => None,
-        (StepState::Open | StepState::Succeeded | StepState::Failed, _) => Some(step.size),
+    let opened = match step.state {
+        StepState::Waiting => false,
+        StepState::Open | StepState::Succeeded => true,
+        // One that fails with those before it was never opened. An empty array succeeds.
+        StepState::Failed => step.size > 0,
+    };
+    match count {
+        _ if opened => Some(step.size),
+        Count::Single => Some(1),
+        Count::Fixed(size) => Some(*size),
+        Count::LengthOf { .. } => None,
     }
 }
 
