@@ -10,8 +10,11 @@ pub mod leader;
 
 pub mod access;
 pub mod clock_watch;
+pub mod room;
+
 pub mod log;
 
+pub mod disk;
 pub mod lead;
 pub mod log_hub;
 

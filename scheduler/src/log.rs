@@ -17,7 +17,7 @@ use berth_proto::peer::errand_reply::Answer;
 use berth_proto::v1::{ErrorCode, ErrorDetail};
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::clock::{Doubt, Reading};
 use crate::clock_watch::{self, Clocks};
@@ -26,6 +26,10 @@ use crate::raft::driver::{ProposeError, ReadError};
 use crate::raft::membership::MemberId;
 use crate::raft::node::NodeHandle;
 use crate::raft::transport::{self, ForwardHandler};
+use crate::room::Room;
+
+/// How soon a proposal may be tried again that found no room on the disk, in milliseconds.
+const RETRY_NO_ROOM_MS: u64 = 1_000;
 
 /// When to ask again while the time is not known for certain.
 const UNMEASURED_RETRY_MS: u64 = 50;
@@ -67,12 +71,18 @@ pub struct Log {
     node: NodeHandle<Arc<Applied>>,
     views: Views,
     clocks: Clocks,
+    room: watch::Receiver<Room>,
 }
 
 impl Log {
-    /// The log of this member.
-    pub fn new(node: NodeHandle<Arc<Applied>>, views: Views, clocks: Clocks) -> Log {
-        Log { node, views, clocks }
+    /// The log of this member, whose clock is watched and whose disk has so much room.
+    pub fn new(
+        node: NodeHandle<Arc<Applied>>,
+        views: Views,
+        clocks: Clocks,
+        room: watch::Receiver<Room>,
+    ) -> Log {
+        Log { node, views, clocks, room }
     }
 
     /// What the time is by this member's clock, and whether that can be trusted.
@@ -136,6 +146,9 @@ impl Log {
         term: u64,
         request: Request,
     ) -> Result<(EntryId, Arc<Applied>), ProposeError> {
+        if !self.room.borrow().admits(&request.command) {
+            return Err(ProposeError::Busy { retry_after_ms: RETRY_NO_ROOM_MS });
+        }
         let Reading { time, doubt } = self.time();
         if doubt == Some(Doubt::Unmeasured) {
             return Err(ProposeError::Busy { retry_after_ms: UNMEASURED_RETRY_MS });
@@ -154,6 +167,12 @@ impl Log {
         let Some(term) = term else {
             return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
         };
+        if !self.room.borrow().admits(&request.command) {
+            return Err(detail(
+                ErrorCode::DiskFull,
+                "the disk of the leader is almost full: free some room there",
+            ));
+        }
         let (entry, applied) = self.propose(term, request).await.map_err(|error| of_propose(&error))?;
         Ok((entry.index, applied.reply.clone()))
     }

@@ -6,140 +6,79 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use berth_daemon::metrics::Registry;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::log::Log;
-use crate::raft::metrics::Metrics;
+use crate::raft::metrics::{BUCKETS_MICROS, Histogram, Metrics};
 
-/// The numbers of one server.
-pub struct Measures {
-    log: Log,
+/// The numbers of the consensus, named `berth_raft_...`.
+#[derive(Debug)]
+struct Consensus {
     raft: Arc<Metrics>,
 }
 
-impl fmt::Debug for Measures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measures").finish_non_exhaustive()
-    }
+/// The numbers of the state and of what the leader does, named `berth_scheduler_...`.
+#[derive(Debug)]
+struct Scheduling {
+    log: Log,
+    lag: Arc<Histogram>,
 }
 
-impl Measures {
-    /// Shows the numbers of a server in a registry.
-    pub fn register(registry: &Registry, log: &Log, raft: Arc<Metrics>) {
-        registry.component("scheduler").collect(Box::new(Measures { log: log.clone(), raft }));
-    }
-
-    fn raft(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let raft = &self.raft;
-        gauge(encoder, "berth_raft_term", "The current term", read(&raft.term))?;
-        gauge(
-            encoder,
-            "berth_raft_commit_index",
-            "The last index known to be committed",
-            read(&raft.commit),
-        )?;
-        gauge(encoder, "berth_raft_applied_index", "The last index applied", read(&raft.applied))?;
-        gauge(
-            encoder,
-            "berth_raft_persist_lag_writes",
-            "Writes handed to the disk and not finished",
-            read(&raft.persist_lag_writes),
-        )?;
-        gauge(
-            encoder,
-            "berth_raft_apply_lag_entries",
-            "Entries committed and not applied",
-            read(&raft.apply_lag_entries),
-        )?;
-        gauge(
-            encoder,
-            "berth_raft_proposals_in_flight",
-            "Proposals without an answer",
-            read(&raft.proposals_in_flight),
-        )?;
-        counter(
-            encoder,
-            "berth_raft_proposals_refused",
-            "Proposals refused because a budget was used up",
-            read(&raft.proposals_refused),
-        )?;
-        counter(
-            encoder,
-            "berth_raft_leader_changes",
-            "Changes of the leader seen here",
-            read(&raft.leader_changes),
-        )?;
-        counter(
-            encoder,
-            "berth_raft_messages_dropped",
-            "Messages to peers that found a full queue",
-            read(&raft.messages_dropped),
-        )?;
-        counter(
-            encoder,
-            "berth_raft_entries_written",
-            "Entries written to the log",
-            read(&raft.entries_written),
-        )?;
-        counter(encoder, "berth_raft_snapshots", "Snapshots written here or fetched", read(&raft.snapshots))?;
-        let writes: u64 = raft.fsync.counts().iter().sum();
-        counter(encoder, "berth_raft_fsync_writes", "Durable writes of the log", writes)?;
-        counter(
-            encoder,
-            "berth_raft_fsync_microseconds",
-            "Time of all durable writes of the log",
-            raft.fsync.sum_micros(),
-        )
-    }
-
-    fn state(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let view = self.log.latest();
-        let index = view.state.index();
-        let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
-        gauge(
-            encoder,
-            "berth_scheduler_active_runs",
-            "Runs that are not over",
-            index.active_runs.len() as u64,
-        )?;
-        gauge(encoder, "berth_scheduler_waiting_tasks", "Tasks that wait for a place", waiting)?;
-        gauge(
-            encoder,
-            "berth_scheduler_live_attempts",
-            "Attempts that are not over",
-            index.live_on_node.len() as u64,
-        )?;
-        gauge(
-            encoder,
-            "berth_scheduler_known_nodes",
-            "Nodes, lost ones too",
-            view.state.tables().nodes.len() as u64,
-        )?;
-        gauge(encoder, "berth_scheduler_known_jobs", "Jobs", view.state.tables().jobs.len() as u64)?;
-        let doubted = self.log.time().doubt.is_some_and(|doubt| doubt.is_alarm());
-        gauge(
-            encoder,
-            "berth_scheduler_clock_doubted_ratio",
-            "1 while this server's wall clock is not trusted, so that schedules are held if it leads",
-            u64::from(doubted),
-        )?;
-        gauge(
-            encoder,
-            "berth_scheduler_leading_ratio",
-            "1 while this server leads",
-            u64::from(self.log.leads()),
-        )
-    }
+/// Shows the numbers of a server in a registry. `lag` is how long runs wait for their first placement.
+pub fn register(registry: &Registry, log: &Log, raft: Arc<Metrics>, lag: Arc<Histogram>) {
+    registry.component("raft").collect(Box::new(Consensus { raft }));
+    registry.component("scheduler").collect(Box::new(Scheduling { log: log.clone(), lag }));
 }
 
-impl Collector for Measures {
+impl Collector for Consensus {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.raft(&mut encoder)?;
-        self.state(&mut encoder)
+        let (raft, e) = (&self.raft, &mut encoder);
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        gauge(e, "current_term", "The current term", read(&raft.term))?;
+        gauge(e, "commit_index", "The last index known to be committed", read(&raft.commit))?;
+        gauge(e, "applied_index", "The last index applied", read(&raft.applied))?;
+        let writes = read(&raft.persist_lag_writes);
+        gauge(e, "persist_lag_writes", "Writes handed to the disk and not finished", writes)?;
+        let (entries, bytes) = (read(&raft.apply_lag_entries), read(&raft.apply_lag_bytes));
+        gauge(e, "apply_lag_entries", "Entries committed and not applied", entries)?;
+        gauge(e, "apply_lag_bytes", "Bytes of entries committed and not applied", bytes)?;
+        let (waiting, refused) = (read(&raft.proposals_in_flight), read(&raft.proposals_refused));
+        gauge(e, "in_flight_proposals", "Proposals without an answer", waiting)?;
+        counter(e, "refused_proposals", "Proposals refused because a budget was used up", refused)?;
+        counter(e, "leader_changes", "Changes of the leader seen here", read(&raft.leader_changes))?;
+        let dropped = read(&raft.messages_dropped);
+        counter(e, "dropped_messages", "Messages to peers that found a full queue", dropped)?;
+        counter(e, "written_entries", "Entries written to the log", read(&raft.entries_written))?;
+        counter(e, "stored_snapshots", "Snapshots written here or fetched", read(&raft.snapshots))?;
+        seconds(e, "fsync_seconds", "Time of one durable write of the log", &raft.fsync)
     }
+}
+
+impl Collector for Scheduling {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
+        let view = self.log.latest();
+        let (index, tables) = (view.state.index(), view.state.tables());
+        let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
+        gauge(e, "active_runs", "Runs that are not over", count(index.active_runs.len()))?;
+        gauge(e, "waiting_tasks", "Tasks that wait for a place", waiting)?;
+        gauge(e, "live_attempts", "Attempts that are not over", count(index.live_on_node.len()))?;
+        gauge(e, "known_nodes", "Nodes, lost ones too", count(tables.nodes.len()))?;
+        gauge(e, "known_jobs", "Jobs", count(tables.jobs.len()))?;
+        gauge(e, "leading_servers", "1 while this server leads, else 0", u64::from(self.log.leads()))?;
+        let doubted = self.log.time().doubt.is_some_and(|doubt| doubt.is_alarm());
+        let help = "1 while this server's wall clock is not trusted, so that schedules are held if it leads, else 0";
+        gauge(e, "doubted_clocks", help, u64::from(doubted))?;
+        let help = "Time from the making of a run to the first placement of a task that waits for no other";
+        seconds(e, "scheduling_lag_seconds", help, &self.lag)
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -150,4 +89,18 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     let metric = ConstCounter::new(value);
     metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+fn seconds(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    histogram: &Histogram,
+) -> fmt::Result {
+    let in_seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
+    let bounds = BUCKETS_MICROS.into_iter().map(in_seconds).chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
+    let all = buckets.iter().map(|(_, count)| count).sum();
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    metric.encode_histogram::<NoLabelSet>(in_seconds(histogram.sum_micros()), all, &buckets, None)
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::machine::Machine;
 use crate::raft::machine::Observer;
+use crate::raft::metrics::Histogram;
 
 /// The events of the past that can still be read. A watch that is further behind gets a gap and the full state.
 const EVENTS_KEPT: usize = 1 << 16;
@@ -128,6 +129,7 @@ pub struct Publisher {
     view: View,
     latest: Arc<ArcSwap<View>>,
     applied: watch::Sender<EntryId>,
+    lag: Arc<Histogram>,
 }
 
 impl Publisher {
@@ -137,7 +139,29 @@ impl Publisher {
         let latest = Arc::new(ArcSwap::from_pointee(view.clone()));
         let (sender, receiver) = watch::channel(EntryId::default());
         let views = Views { latest: Arc::clone(&latest), applied: receiver };
-        (Publisher { view, latest, applied: sender }, views)
+        let lag = Arc::new(Histogram::default());
+        (Publisher { view, latest, applied: sender, lag }, views)
+    }
+
+    /// How long runs have waited for the first placement of a task that waits for no other.
+    pub fn lag(&self) -> Arc<Histogram> {
+        Arc::clone(&self.lag)
+    }
+
+    /// Takes note of how long the runs of new attempts have waited, where nothing else of the run came before.
+    fn measure(&self, outcomes: &[(EntryId, Arc<Applied>)]) {
+        let state = &self.view.state;
+        for event in outcomes.iter().flat_map(|(_, outcome)| &outcome.events) {
+            let Event::AttemptPlaced { attempt, .. } = event else { continue };
+            // A later entry of the batch may have removed it.
+            let Some(attempt) = state.tables().attempts.get(*attempt) else { continue };
+            let Some(task) = state.tables().tasks.get(attempt.task) else { continue };
+            let step = state.step(task.step);
+            if attempt.number == 1 && state.task_spec(step).after.is_empty() {
+                let waited = attempt.placed.since(state.run(step.run).created);
+                self.lag.observe(waited.into());
+            }
+        }
     }
 
     fn publish(&self, applied: EntryId) {
@@ -149,6 +173,7 @@ impl Publisher {
 impl Observer<Machine> for Publisher {
     fn on_batch(&mut self, machine: &Machine, applied: EntryId, outcomes: &[(EntryId, Arc<Applied>)]) {
         self.view.extend(machine, applied, outcomes);
+        self.measure(outcomes);
         self.publish(applied);
     }
 

@@ -28,11 +28,12 @@ use crate::api::{
 };
 use crate::clock_watch::ClockWatch;
 use crate::config::{self, Birth, Config};
+use crate::disk::Prober;
 use crate::lead::{Connections, Lead};
 use crate::log::{Forwarded, Log};
 use crate::log_hub::LogHub;
 use crate::machine::Machine;
-use crate::measures::Measures;
+use crate::measures;
 use crate::publish::Publisher;
 use crate::raft::identity::{Identity, cluster_id};
 use crate::raft::membership::{MemberId, Membership};
@@ -104,6 +105,7 @@ impl Server {
         let forwarded = Forwarded::new(reached_at.clone());
         let metrics = Arc::new(Metrics::default());
         let (publisher, views) = Publisher::new();
+        let lag = publisher.lag();
         let member = node_config(&config, peer_address, &tasks)?;
         let deps = Deps {
             initial: Machine::new(),
@@ -115,16 +117,21 @@ impl Server {
         // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
         let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
         let (node, handle) = started.map_err(|_| StartError::Stopped)??;
+        let free = registry
+            .component("scheduler")
+            .gauge("free_disk_bytes", "Room on the disk of the data directory");
+        let (prober, room) = Prober::new(config.data_dir.clone(), free);
         let alone = handle.status().borrow().membership.members().count() <= 1;
         let (clock_watch, clocks) = ClockWatch::new(alone);
-        let log = Log::new(handle.clone(), views, clocks);
+        let log = Log::new(handle, views, clocks, room);
+        tasks.spawn("disk", OnFailure::StopProcess, prober.run(log.clone(), tasks.token()));
         forwarded.open(log.clone());
         tasks.spawn("clock", OnFailure::StopProcess, clock_watch.run(log.clone(), tasks.clone()));
 
         let (lead, connections) =
             Lead::new(config.leader, log.node().identity().cluster, log.clone(), tasks.clone());
         tasks.spawn("leader", OnFailure::StopProcess, lead.run());
-        Measures::register(registry, &log, metrics);
+        measures::register(registry, &log, metrics, lag);
         let about = About { address: reached_at, started: Instant::now() };
         serve(&tasks, listener, &log, connections, about, health);
         tracing::info!(%address, peer.address = %peer_address, "the server is up");

@@ -26,6 +26,7 @@ use berth_core::job_spec::{
     Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec,
 };
 use berth_core::model::{ExecutorOffer, NodeFacts};
+use berth_core::template::Template;
 use berth_core::time::Millis;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -34,11 +35,15 @@ struct House {
     tasks: Tasks,
     server: Server,
     channel: Channel,
+    registry: Registry,
     _dir: tempfile::TempDir,
 }
 
 async fn house() -> House {
-    let dir = tempfile::tempdir().unwrap();
+    house_in(tempfile::tempdir().unwrap()).await
+}
+
+async fn house_in(dir: tempfile::TempDir) -> House {
     let tasks = Tasks::new();
     let config = Config {
         data_dir: dir.path().join("server"),
@@ -50,10 +55,11 @@ async fn house() -> House {
         leader: leader::Config::default(),
         raft: Settings::default(),
     };
-    let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
+    let registry = Registry::new();
+    let server = Server::start(config, &tasks, &registry, &Health::new()).await.unwrap();
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
-    House { tasks, server, channel, _dir: dir }
+    House { tasks, server, channel, registry, _dir: dir }
 }
 
 fn a_job(tasks: &[&str]) -> JobSpec {
@@ -167,6 +173,27 @@ async fn submit(house: &House, spec: &JobSpec, key: u8) -> v1::SubmitReply {
     jobs.submit(request).await.unwrap().into_inner()
 }
 
+/// Every number is named after its component and explained, and those of consensus and scheduling are there.
+fn check_metrics(text: &str) {
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(name.starts_with("berth_raft_") || name.starts_with("berth_scheduler_"), "{name}");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in:\n{text}")).parse::<f64>().unwrap()
+    };
+    assert!(value("berth_raft_fsync_seconds_count") >= 1.0);
+    assert!(value("berth_raft_fsync_seconds_sum") > 0.0);
+    assert_eq!(value("berth_raft_leader_changes_total"), 1.0);
+    for lag in ["persist_lag_writes", "apply_lag_entries", "apply_lag_bytes", "in_flight_proposals"] {
+        value(&format!("berth_raft_{lag}"));
+    }
+    assert_eq!(value("berth_scheduler_scheduling_lag_seconds_count"), 2.0, "two tasks waited for no other");
+    assert_eq!(value("berth_scheduler_leading_servers"), 1.0);
+    assert!(value("berth_scheduler_free_disk_bytes") > 0.0);
+}
+
 async fn wait_for_leader(house: &House) {
     let mut status = house.server.log().node().status();
     let ready = status.wait_for(|status| status.leader_ready_term.is_some());
@@ -214,10 +241,36 @@ async fn a_job_goes_from_submit_over_an_agent_to_its_end() {
     });
     let view = view.await.unwrap();
     assert_eq!(view.tasks_succeeded, 2);
+    check_metrics(&house.registry.encode());
     assert_eq!(view.reason.unwrap().kind(), v1::end_reason::Kind::Succeeded);
 
     house.tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, house.server.ended()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spec_beyond_the_limit_is_refused_with_its_code_and_nothing_is_registered() {
+    let house = house().await;
+    wait_for_leader(&house).await;
+    let mut spec = a_job(&["a"]);
+    let long = Template::parse(&"x".repeat(60_000)).unwrap();
+    spec.tasks[0].env = (0..14).map(|n| (format!("V{n}"), long.clone())).collect();
+    let request = |spec: &JobSpec| v1::SubmitRequest {
+        tenant: spec.tenant.clone(),
+        job: spec.name.clone(),
+        spec: Some(job_spec::to_proto(spec)),
+        start: false,
+        key: vec![9; 16].into(),
+    };
+    let mut jobs = JobsClient::new(house.channel.clone());
+    let refused = jobs.submit(request(&spec)).await.unwrap_err();
+    let detail = status::from_status(&refused).unwrap();
+    assert_eq!((detail.error(), detail.code.as_str()), (v1::ErrorCode::Invalid, "E105"), "{detail:?}");
+    assert!(detail.message.contains("786432 are the most"), "{detail:?}");
+    // Just within it an entry of the log takes it.
+    spec.tasks[0].env.truncate(13);
+    let taken = jobs.submit(request(&spec)).await.unwrap().into_inner();
+    assert_eq!(taken.version, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ pub const SHIM: &str = "__shim";
 pub const PROBE: &str = "--probe";
 /// Where a shim that panics says so, in the attempt's directory.
 const PANIC_FILE: &str = "shim.log";
+/// How long a full disk is waited for before it is tried again.
+const DISK_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// An order larger than this is refused.
 const ORDER_MAX: usize = 16 << 20;
 
@@ -87,7 +89,7 @@ fn live(dir: &Path) -> io::Result<()> {
                 cpu_ms: 0,
                 log_lost: 0,
             };
-            record.write_atomically(Path::new(EXIT_FILE))?;
+            leave(&record)?;
             tell_agent(&format!("failed {error}"));
             Ok(())
         }
@@ -111,7 +113,22 @@ fn supervise(order: &Order, task: Task) -> io::Result<()> {
     };
     run.write(Path::new(RUN_FILE))?;
     let seen = Supervisor::new(order, task, control)?.run()?;
-    exit_record(order, seen, started_ms, started_boot_ms).write_atomically(Path::new(EXIT_FILE))
+    leave(&exit_record(order, seen, started_ms, started_boot_ms))
+}
+
+/// Leaves the record of the end. A full disk is waited for: without the record the true end would be lost, and while this
+/// process lives nobody takes the attempt for over.
+fn leave(record: &ExitRecord) -> io::Result<()> {
+    loop {
+        match record.write_atomically(Path::new(EXIT_FILE)) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                std::thread::sleep(DISK_PAUSE);
+            }
+            written => return written,
+        }
+    }
 }
 
 fn exit_record(order: &Order, seen: Seen, started_ms: u64, started_boot_ms: u64) -> ExitRecord {

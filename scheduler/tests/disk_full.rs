@@ -1,0 +1,226 @@
+//! A server on a small disk of its own that runs full. Needs root, to mount it; says so and passes without.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program, which says when it is skipped")]
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use berth_core::command::{Command, Origin, Submit, TenantSpec};
+use berth_core::id::{RequestId, RunId};
+use berth_core::job_spec::{Count, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec};
+use berth_core::reply::Reply;
+use berth_core::template::Template;
+use berth_core::time::Millis;
+use berth_daemon::metrics::{Health, Registry};
+use berth_daemon::tasks::Tasks;
+use berth_proto::convert::envelope;
+use berth_proto::v1::ErrorCode;
+use berth_scheduler::config::{Birth, Config};
+use berth_scheduler::leader;
+use berth_scheduler::log::{Request, wall_clock};
+use berth_scheduler::raft::config::Settings;
+use berth_scheduler::server::Server;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const DISK_BYTES: u64 = 48 << 20;
+
+/// A file system in memory, gone with the value.
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Option<Disk> {
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={DISK_BYTES}");
+        let mounted = mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some(size.as_str()));
+        match mounted {
+            Ok(()) => Some(Disk { dir }),
+            Err(error) => {
+                eprintln!("SKIPPED: no disk of its own to fill: {error}");
+                None
+            }
+        }
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.dir.path().join("ballast")
+    }
+
+    /// Writes until only so many bytes are free; as many as go for 0.
+    fn fill(&self, free: u64) {
+        let available = || {
+            let disk = nix::sys::statvfs::statvfs(self.dir.path()).unwrap();
+            disk.blocks_available() * disk.fragment_size()
+        };
+        let mut held = std::fs::metadata(self.ballast()).map_or(0, |file| file.len());
+        while available() > free {
+            held += available() - free;
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(self.ballast()).unwrap();
+            let missing = held - file.metadata().unwrap().len();
+            let written = std::io::Write::write(&mut &file, &vec![1; usize::try_from(missing).unwrap()]);
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+async fn start(dir: &Path) -> (Server, Tasks) {
+    let tasks = Tasks::new();
+    let any = || "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        data_dir: dir.join("server"),
+        listen: any(),
+        advertise: None,
+        peer_listen: any(),
+        insecure: false,
+        birth: Birth::Alone { cluster: "test".into() },
+        leader: leader::Config::default(),
+        raft: Settings::default(),
+    };
+    let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
+    let mut status = server.log().node().status();
+    let ready = status.wait_for(|status| status.leader_ready_term.is_some());
+    tokio::time::timeout(DEADLINE, ready).await.unwrap().unwrap();
+    (server, tasks)
+}
+
+fn a_job(name: &str) -> JobSpec {
+    let text = |text: &str| Template::parse(text).unwrap();
+    let task = TaskSpec {
+        name: "a".into(),
+        after: vec![],
+        count: Count::Single,
+        program: ProgramSpec::Exec { command: vec![text("/bin/true")] },
+        resources: [("cpu".to_owned(), 100)].into(),
+        memory_max: None,
+        env: vec![("FILLER".into(), text(&"x".repeat(60_000)))],
+        retry: Retry::default(),
+        timeout: None,
+        stop_grace: Millis(1000),
+        on_disconnect: OnDisconnect::Keep,
+    };
+    JobSpec {
+        kind: JobKind::Job,
+        tenant: "t".into(),
+        name: name.into(),
+        priority: 50,
+        schedule: None,
+        tasks: vec![task],
+    }
+}
+
+fn request(key: u128, command: Command) -> Request {
+    Request { key: Some(RequestId(key)), actor: "test".into(), origin: Origin::Client, command }
+}
+
+fn tenant() -> Request {
+    request(1, Command::ApplyTenant(TenantSpec { name: "t".into(), weight: 1, limit: [].into() }))
+}
+
+fn submit(key: u128) -> Request {
+    let name = format!("job-{key}");
+    let start = Some(RequestId(key));
+    let spec = Some(Arc::new(a_job(&name)));
+    request(key, Command::Submit(Submit { tenant: "t".into(), job: name, spec, start }))
+}
+
+/// Tries until a submission is taken or refused for want of room, as is wished.
+async fn submit_until(server: &Server, key: u128, taken: bool) -> Option<RunId> {
+    let began = Instant::now();
+    loop {
+        match server.log().write(submit(key)).await {
+            Ok((_, Reply::Submitted { run, .. })) if taken => return run,
+            Err(detail) if !taken && detail.error() == ErrorCode::DiskFull => {
+                assert_eq!(detail.code, "E506");
+                return None;
+            }
+            other => assert!(began.elapsed() < DEADLINE, "{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
+    let Some(disk) = Disk::new() else { return };
+    let (server, tasks) = start(disk.dir.path()).await;
+    server.log().write(tenant()).await.unwrap();
+    let run = submit_until(&server, 2, true).await.unwrap();
+    disk.fill(DISK_BYTES * 3 / 100);
+    submit_until(&server, 3, false).await;
+    let cancel = request(4, Command::CancelRun { run });
+    server.log().write(cancel).await.unwrap();
+
+    disk.fill(DISK_BYTES / 100);
+    let began = Instant::now();
+    while let Ok(answer) = server.log().write(request(5, Command::CancelRun { run })).await {
+        assert!(began.elapsed() < DEADLINE, "still taken: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    disk.empty();
+    submit_until(&server, 3, true).await;
+    tasks.begin_shutdown();
+    tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room_again() {
+    let Some(disk) = Disk::new() else { return };
+    let (server, tasks) = start(disk.dir.path()).await;
+    server.log().write(tenant()).await.unwrap();
+    submit_until(&server, 2, true).await.unwrap();
+    let mut acknowledged = 2;
+
+    // Past the look at the disk, as when it fills within a second.
+    let node = server.log().node().clone();
+    let term = node.status().borrow().leader_ready_term.unwrap();
+    let writing = async {
+        loop {
+            disk.fill(0);
+            let envelope =
+                submit(acknowledged + 1).into_envelope(&server.log().latest().state, term, wall_clock());
+            if node.propose(term, envelope::encode(&envelope).into()).await.is_err() {
+                return acknowledged;
+            }
+            acknowledged += 1;
+        }
+    };
+    let acknowledged = tokio::time::timeout(DEADLINE, writing).await.unwrap();
+    drop(node);
+    let ended = tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap_err();
+    let mut causes = vec![ended.to_string()];
+    let mut cause = ended.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    let told = causes.join(": ");
+    assert!(told.contains("the log could not be written") && told.contains("No space left"), "{told}");
+    drop(tasks);
+
+    disk.empty();
+    let (server, tasks) = start(disk.dir.path()).await;
+    let view = server.log().read(false).await.unwrap();
+    let owner = view.state.tenant_named("t").unwrap();
+    for key in 2..=acknowledged {
+        assert!(view.state.job_named(owner, &format!("job-{key}")).is_some(), "job {key} was acknowledged");
+    }
+    submit_until(&server, 1_000, true).await;
+    tasks.begin_shutdown();
+    tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
+}
