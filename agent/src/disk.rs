@@ -2,9 +2,11 @@
 
 use std::io;
 
-pub use files::Files;
+pub use files::{Files, TRASH};
 #[cfg(any(test, feature = "sim"))]
 pub use simulated::SimulatedDisk;
+
+pub mod trash;
 
 mod files;
 #[cfg(any(test, feature = "sim"))]
@@ -56,9 +58,10 @@ pub trait Disk: Send {
     /// It cannot be read.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
 
-    /// Removes a directory with everything in it; nothing when it is not there.
+    /// Takes a directory with everything in it away, so that its name is free; nothing when it is not there. Returns at
+    /// once: what was in it may be deleted later.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// It cannot be taken away, and is still there.
     fn remove(&mut self, dir: &str) -> io::Result<()>;
 }

@@ -11,7 +11,7 @@
 //! ```
 //! Whatever is not synced survives the end of the process but perhaps not a loss of power; after one, nothing runs
 //! any more, and each attempt has ended as its executor finds it or with its node. A file that fails its checksum
-//! counts as absent.
+//! counts as absent; one that is whole and not understood keeps the agent from starting.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use berth_core::id::{AttemptHandle, JournalId};
 use berth_core::time::Timestamp;
 use berth_proto::agent as wire;
 use berth_proto::convert::{order, report};
-use berth_shim::record::Record;
+use berth_shim::record::{self, Record};
 use prost::Message;
 
 pub use records::{State, StopCause};
@@ -37,6 +37,10 @@ mod tests;
 
 /// The directory of the attempts' directories.
 pub const ATTEMPTS: &str = "attempts";
+/// The process has too many open files.
+const EMFILE: i32 = 24;
+/// The machine has too many open files.
+const ENFILE: i32 = 23;
 const JOURNAL: &str = "journal";
 const REPORTED: &str = "reported";
 const CONTACT: &str = "contact";
@@ -55,6 +59,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file is whole, and this release does not know what it says. To go on as if it were not there could start what
+    /// runs a second time, or obey a leader of the past.
+    #[error(
+        "{path} of the agent's journal is whole but not understood by this release ({why}): start the release that \
+         wrote it, or, once nothing of this node runs any more, move the data directory aside and start anew"
+    )]
+    NotUnderstood { path: String, why: String },
     /// A file cannot be written.
     #[error("cannot write {path} of the agent's journal")]
     Write {
@@ -94,7 +105,7 @@ impl<D: Disk> Journal<D> {
     /// became whole are removed: nothing of them was run.
     ///
     /// # Errors
-    /// The directory cannot be read or written.
+    /// The directory cannot be read or written, or was written by a release that says what this one does not know.
     pub fn open(mut disk: D, fresh: JournalId, boot_id: &str) -> Result<(Journal<D>, Vec<Kept>), Error> {
         let head = read::<Head>(&disk, JOURNAL)?;
         let begun = head.is_some();
@@ -107,7 +118,13 @@ impl<D: Disk> Journal<D> {
         for name in disk.list(ATTEMPTS).map_err(|source| failed_read(ATTEMPTS, source))? {
             match read_attempt(&disk, &name)? {
                 Some(kept) => attempts.push(kept),
-                None => remove(&mut disk, &name)?,
+                // It costs room and nothing else, and the next agent tries again.
+                None => {
+                    if let Err(error) = remove(&mut disk, &name) {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(attempt = name, error, "what is left of an attempt cannot be removed");
+                    }
+                }
             }
         }
         let mut journal = Journal { disk, id: head.id, known: head.known, reported, contact };
@@ -216,10 +233,10 @@ impl<D: Disk> Journal<D> {
         self.write(&path(name, FORGOTTEN), &Forgotten(at).encode(), Durability::Later)
     }
 
-    /// Removes all traces of an attempt.
+    /// Removes all traces of an attempt; what was in its directory is deleted later.
     ///
     /// # Errors
-    /// They cannot be removed.
+    /// They cannot be removed. The journal can be used all the same.
     pub fn remove(&mut self, name: &str) -> Result<(), Error> {
         remove(&mut self.disk, name)
     }
@@ -242,7 +259,7 @@ impl<D: Disk> Journal<D> {
     fn write(&mut self, path: &str, bytes: &[u8], durability: Durability) -> Result<(), Error> {
         match self.disk.write(path, bytes, durability) {
             // What need not be durable can be found out again; a full disk must not end the agent.
-            Err(source) if durability == Durability::Later && is_full(&source) => {
+            Err(source) if durability == Durability::Later && is_shortage(&source) => {
                 tracing::warn!(path, %source, "the agent's journal cannot be written");
                 Ok(())
             }
@@ -256,6 +273,11 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// True when a write failed for want of something that comes back: room, or file descriptors.
+pub fn is_shortage(error: &io::Error) -> bool {
+    is_full(error) || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
 fn path(name: &str, file: &str) -> String {
     format!("{ATTEMPTS}/{name}/{file}")
 }
@@ -264,10 +286,31 @@ fn failed_read(path: &str, source: io::Error) -> Error {
     Error::Read { path: path.to_owned(), source }
 }
 
+fn not_understood(path: &str, why: impl std::fmt::Display) -> Error {
+    Error::NotUnderstood { path: path.to_owned(), why: why.to_string() }
+}
+
 /// A record, if it is there and whole.
 fn read<R: Record>(disk: &impl Disk, path: &str) -> Result<Option<R>, Error> {
-    let bytes = disk.read(path).map_err(|source| failed_read(path, source))?;
-    Ok(bytes.and_then(|bytes| R::decode(&bytes).ok()))
+    let Some(bytes) = disk.read(path).map_err(|source| failed_read(path, source))? else { return Ok(None) };
+    match R::decode(&bytes) {
+        Ok(record) => Ok(Some(record)),
+        Err(record::Error::Torn) => Ok(None),
+        Err(error) => Err(not_understood(path, error)),
+    }
+}
+
+/// A message with its word, if the file is there and whole.
+fn read_message<M: Message + Default>(disk: &impl Disk, path: &str) -> Result<Option<(String, M)>, Error> {
+    let Some(bytes) = disk.read(path).map_err(|source| failed_read(path, source))? else { return Ok(None) };
+    match frame::open(&bytes) {
+        Ok((word, body)) => {
+            let message = M::decode(body).map_err(|error| not_understood(path, error))?;
+            Ok(Some((word.to_owned(), message)))
+        }
+        Err(frame::Error::Torn) => Ok(None),
+        Err(frame::Error::Version(version)) => Err(not_understood(path, format!("its form is {version}"))),
+    }
 }
 
 fn remove(disk: &mut impl Disk, name: &str) -> Result<(), Error> {
@@ -277,18 +320,19 @@ fn remove(disk: &mut impl Disk, name: &str) -> Result<(), Error> {
 
 fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
     let spec = path(name, SPEC);
-    let bytes = disk.read(&spec).map_err(|source| failed_read(&spec, source))?.unwrap_or_default();
-    let order = frame::open(&bytes).and_then(|(boot_id, body)| {
-        let order = order::from_proto(wire::Order::decode(body).ok()?).ok()?;
-        (order.name == name).then(|| (order, boot_id.to_owned()))
-    });
-    let Some((order, boot_id)) = order else { return Ok(None) };
+    let Some((boot_id, order)) = read_message::<wire::Order>(disk, &spec)? else { return Ok(None) };
+    let order = order::from_proto(order).map_err(|error| not_understood(&spec, error))?;
+    if order.name != name {
+        return Err(not_understood(&spec, format!("it is the order of {}", order.name)));
+    }
     let end = path(name, END);
-    let bytes = disk.read(&end).map_err(|source| failed_read(&end, source))?.unwrap_or_default();
-    let end = frame::open(&bytes).and_then(|(_, body)| {
-        let report = report::from_proto(wire::AttemptReport::decode(body).ok()?).ok()?;
-        (report.attempt == order.attempt).then_some(report.update)
-    });
+    let end = match read_message::<wire::AttemptReport>(disk, &end)? {
+        Some((_, report)) => {
+            let report = report::from_proto(report).map_err(|error| not_understood(&end, error))?;
+            (report.attempt == order.attempt).then_some(report.update)
+        }
+        None => None,
+    };
     let state = read(disk, &path(name, STATE))?.unwrap_or_default();
     let forgotten = read::<Forgotten>(disk, &path(name, FORGOTTEN))?.map(|forgotten| forgotten.0);
     Ok(Some(Kept { order, boot_id, state, end, forgotten }))

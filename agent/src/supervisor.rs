@@ -42,6 +42,9 @@ const ALONE_MAX: Millis = Millis(10_000);
 /// The least time between two complaints that none does.
 const COMPLAIN_EVERY: Millis = Millis(30_000);
 
+/// When the removal of a directory that could not be removed is tried again, at the soonest.
+const REMOVE_AGAIN_AFTER: Millis = Millis(600_000);
+
 /// The agent's logic. See the module's text.
 #[derive(Debug)]
 pub struct Supervisor<D> {
@@ -56,6 +59,7 @@ pub struct Supervisor<D> {
     refused: u64,
     started: u64,
     rogues: Rogues,
+    not_removed: u64,
     /// When it was last said that no server welcomes this node.
     complained: Boot,
 }
@@ -93,7 +97,7 @@ impl<D: Disk> Supervisor<D> {
             }
             Input::Sizes(sizes) => {
                 let over = retention::over_bytes(&self.attempts, &sizes, self.config.retention);
-                self.drop_logs(&over)?;
+                self.drop_logs(&over, now.wall);
             }
             Input::Rogues(kind, names) => self.rogues_seen(kind, names, now.boot, &mut out),
             Input::StopAll => self.stop_all(&mut out)?,
@@ -165,6 +169,7 @@ impl<D: Disk> Supervisor<D> {
             refused: self.refused,
             started: self.started,
             rogues: self.rogues.len(),
+            not_removed: self.not_removed,
             connected: self.session.open().is_some(),
         }
     }
@@ -195,7 +200,8 @@ impl<D: Disk> Supervisor<D> {
         self.speak(now, out);
         self.complain(now.boot);
         let old = retention::over_age(&self.attempts, now.wall, self.config.retention);
-        self.drop_logs(&old)
+        self.drop_logs(&old, now.wall);
+        Ok(())
     }
 
     /// Sends what the leader does not know yet.
@@ -247,13 +253,21 @@ impl<D: Disk> Supervisor<D> {
         }
     }
 
-    fn drop_logs(&mut self, attempts: &[AttemptHandle]) -> Result<(), journal::Error> {
-        for &attempt in attempts {
-            if let Some(forgotten) = self.attempts.take_forgotten(attempt) {
-                self.journal.remove(&forgotten.name)?;
+    /// Puts directories aside. One that does not go stays for now: the agent has better to do than to end over it.
+    fn drop_logs(&mut self, attempts: &[AttemptHandle], now: Timestamp) {
+        for &handle in attempts {
+            let Some(forgotten) = self.attempts.take_forgotten(handle) else { continue };
+            if let Err(error) = self.journal.remove(&forgotten.name) {
+                tracing::warn!(
+                    attempt = forgotten.name,
+                    error = &error as &dyn std::error::Error,
+                    "what is left of an attempt cannot be removed; it is tried again later"
+                );
+                self.not_removed += 1;
+                self.attempts
+                    .insert_forgotten(handle, Forgotten { at: now + REMOVE_AGAIN_AFTER, ..forgotten });
             }
         }
-        Ok(())
     }
 
     fn dir(&self, name: &str) -> PathBuf {

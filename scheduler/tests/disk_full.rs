@@ -19,7 +19,8 @@ use berth_proto::convert::envelope;
 use berth_proto::v1::ErrorCode;
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
-use berth_scheduler::log::{Request, wall_clock};
+use berth_scheduler::clock_watch;
+use berth_scheduler::log::Request;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::server::Server;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -193,7 +194,7 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
         loop {
             disk.fill(0);
             let envelope =
-                submit(acknowledged + 1).into_envelope(&server.log().latest().state, term, wall_clock());
+                submit(acknowledged + 1).into_envelope(&server.log().latest().state, term, clock_watch::now().wall);
             if node.propose(term, envelope::encode(&envelope).into()).await.is_err() {
                 return acknowledged;
             }

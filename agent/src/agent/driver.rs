@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_core::id::AttemptHandle;
@@ -9,13 +10,14 @@ use berth_core::job_spec::ExecutorKind;
 use berth_core::reason::EndReason;
 use berth_daemon::tasks::{OnFailure, Tasks};
 use berth_executors::executor::{End, Event, Executor, Launch};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{self, Connection};
 use super::meters::Meters;
 use super::{AgentHandle, Cancel, Config, Core, Request, until, upkeep};
 use crate::clock::Now;
+use crate::disk::TRASH;
 use crate::inventory::Inventory;
 use crate::journal;
 use crate::logs::Sources;
@@ -27,8 +29,10 @@ use crate::wire;
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// How often executors are asked for what belongs to no attempt.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How often what is left of attempts and runs is measured.
-const UPKEEP_EVERY: Duration = Duration::from_secs(600);
+/// How often the trash is emptied.
+const UPKEEP_EVERY: Duration = Duration::from_secs(30);
+/// In every so many of these turns what is left of attempts and runs is measured, too.
+const MEASURE_EVERY: u64 = 20;
 /// How long the stop of all attempts may take; longer than their longest grace.
 const STOP_MAX: Duration = Duration::from_secs(8);
 /// How long the agent waits at its end for the leader to take the last reports.
@@ -55,6 +59,9 @@ pub(super) struct Driver {
     probe_at: Instant,
     upkeep_at: Instant,
     sweep_at: Instant,
+    upkeep_turn: u64,
+    /// Held by the upkeep that is under way: a slow one delays the next one and nothing else.
+    upkeep_free: Arc<Semaphore>,
 }
 
 /// Why the loop goes on.
@@ -76,6 +83,8 @@ impl Driver {
             probe_at: now + PROBE_EVERY,
             upkeep_at: now + Duration::from_secs(5),
             sweep_at: now,
+            upkeep_turn: 0,
+            upkeep_free: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -187,25 +196,36 @@ impl Driver {
         Ok(())
     }
 
-    /// Measures what is left of attempts, and removes the directories of old runs, in the background.
-    fn look_after_leftovers(&self) {
-        let forgotten = self.deps.supervisor.forgotten();
-        let used = self.deps.supervisor.attempts().iter().filter_map(|(_, attempt)| {
-            attempt.launch.as_ref()?.run_dir.as_ref().map(std::path::PathBuf::from)
-        });
-        let runs = upkeep::Runs {
-            dir: self.deps.inventory.run_dirs.clone(),
-            used: used.collect(),
-            keep: self.deps.config.run_dirs_keep,
+    /// Empties the trash, and now and then measures what is left of attempts and puts the directories of old runs
+    /// aside, in the background.
+    fn look_after_leftovers(&mut self) {
+        let Ok(turn) = Arc::clone(&self.upkeep_free).try_acquire_owned() else { return };
+        let measure = self.upkeep_turn.is_multiple_of(MEASURE_EVERY);
+        self.upkeep_turn += 1;
+        let mut work = upkeep::Work {
+            trash: self.deps.config.data_dir.join(TRASH),
+            run_dirs: self.deps.inventory.run_dirs.clone(),
+            // Other nodes use a shared directory too, and nobody here knows for how long.
+            own_runs: self.deps.inventory.shared.is_none(),
+            measure: None,
         };
-        // Other nodes use a shared directory too, and nobody here knows for how long.
-        let runs = self.deps.inventory.shared.is_none().then_some(runs);
-        let handle = self.deps.handle.clone();
+        if measure {
+            let used = self.deps.supervisor.attempts().iter().filter_map(|(_, attempt)| {
+                attempt.launch.as_ref()?.run_dir.as_ref().map(std::path::PathBuf::from)
+            });
+            let (used, keep) = (used.collect(), self.deps.config.run_dirs_keep);
+            work.measure = Some(upkeep::Measure { forgotten: self.deps.supervisor.forgotten(), used, keep });
+        }
+        let (handle, stop, stuck) =
+            (self.deps.handle.clone(), self.deps.tasks.token(), self.deps.meters.stuck());
         self.deps.tasks.spawn("agent.upkeep", OnFailure::Log, async move {
-            let sizes = tokio::task::spawn_blocking(move || upkeep::look(forgotten, runs)).await;
-            if let Ok(sizes) = sizes {
+            let done = tokio::task::spawn_blocking(move || work.run(|| stop.is_cancelled())).await;
+            let Ok(done) = done else { return };
+            stuck.set(i64::try_from(done.stuck).unwrap_or(i64::MAX));
+            if let Some(sizes) = done.sizes {
                 handle.input(Input::Sizes(sizes)).await;
             }
+            drop(turn);
         });
     }
 

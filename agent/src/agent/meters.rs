@@ -16,6 +16,8 @@ pub(super) struct Meters {
     rogues: Gauge,
     refused: Counter,
     started: Counter,
+    not_removed: Counter,
+    stuck: Gauge,
     shown: Figures,
 }
 
@@ -32,8 +34,16 @@ impl Meters {
             rogues: agent.gauge("rogue_attempts", "What runs here and belongs to no attempt; it is killed"),
             refused: agent.counter("refused_messages", "Messages of servers that the fence has refused"),
             started: agent.counter("started_attempts", "Attempts given to an executor"),
+            not_removed: agent
+                .counter("failed_removals", "Directories of attempts that could not be put aside"),
+            stuck: agent.gauge("stuck_directories", "Directories on their way out that cannot be deleted"),
             shown: Figures::default(),
         }
+    }
+
+    /// The gauge of directories that cannot be deleted, for whoever empties the trash.
+    pub(super) fn stuck(&self) -> Gauge {
+        self.stuck.clone()
     }
 
     pub(super) fn show(&mut self, figures: Figures) {
@@ -47,6 +57,7 @@ impl Meters {
         self.sessions.inc_by(figures.sessions.saturating_sub(self.shown.sessions));
         self.refused.inc_by(figures.refused.saturating_sub(self.shown.refused));
         self.started.inc_by(figures.started.saturating_sub(self.shown.started));
+        self.not_removed.inc_by(figures.not_removed.saturating_sub(self.shown.not_removed));
         self.shown = figures;
     }
 }

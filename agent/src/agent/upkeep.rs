@@ -1,43 +1,99 @@
 //! What is left of attempts and runs on the disk. Slow, so it runs beside everything else.
+//!
+//! Tasks chose what stands there, so nothing here is as large as they made it: walks keep a bounded list of what is
+//! still to be looked at, and no directory is open while another is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use berth_core::id::AttemptHandle;
 
-/// The directories of runs.
+use crate::disk::trash;
+
+/// Where directories of runs are until they are deleted; the runs can be on another file system than the rest.
+const RUNS_TRASH: &str = ".trash";
+/// The most directories that a walk remembers for later. Those past it are not looked into.
+const PENDING_MAX: usize = 10_000;
+
+/// One turn of upkeep.
 #[derive(Debug)]
-pub(super) struct Runs {
-    /// Where they are.
-    pub(super) dir: PathBuf,
-    /// Those that known attempts use.
+pub(super) struct Work {
+    /// Where directories of attempts are until they are deleted.
+    pub(super) trash: PathBuf,
+    /// Where the directories of runs are.
+    pub(super) run_dirs: PathBuf,
+    /// Whether those are this agent's to remove.
+    pub(super) own_runs: bool,
+    /// What is to be measured in this turn, if it is one of those.
+    pub(super) measure: Option<Measure>,
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub(super) struct Measure {
+    /// The directories of forgotten attempts.
+    pub(super) forgotten: Vec<(AttemptHandle, PathBuf)>,
+    /// The directories of runs that known attempts use.
     pub(super) used: BTreeSet<PathBuf>,
     /// How long others stay after they were last written to.
     pub(super) keep: Duration,
 }
 
-/// Removes the directories of old runs; gives the sizes of the attempts' directories.
-pub(super) fn look(
-    forgotten: Vec<(AttemptHandle, PathBuf)>,
-    runs: Option<Runs>,
-) -> BTreeMap<AttemptHandle, u64> {
-    if let Some(runs) = runs {
-        remove_old(&runs);
-    }
-    forgotten.into_iter().map(|(attempt, dir)| (attempt, bytes_in(&dir))).collect()
+/// What came of a turn.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The bytes in each of the measured directories.
+    pub(super) sizes: Option<BTreeMap<AttemptHandle, u64>>,
+    /// Directories that cannot be deleted.
+    pub(super) stuck: u64,
 }
 
-fn remove_old(runs: &Runs) {
+impl Work {
+    /// Does it. `stop` is asked often, and ends it early.
+    pub(super) fn run(self, stop: impl Fn() -> bool) -> Done {
+        let sizes = self.measure.map(|measure| {
+            if self.own_runs {
+                put_old_runs_aside(&self.run_dirs, &measure, &stop);
+            }
+            measure.forgotten.into_iter().map(|(attempt, dir)| (attempt, bytes_in(&dir, &stop))).collect()
+        });
+        // Half a measurement would look like room.
+        let sizes = sizes.filter(|_| !stop());
+        let mut stuck = empty(&self.trash, &stop);
+        if self.own_runs {
+            stuck += empty(&self.run_dirs.join(RUNS_TRASH), &stop);
+        }
+        Done { sizes, stuck }
+    }
+}
+
+fn empty(trash: &Path, stop: impl Fn() -> bool) -> u64 {
+    let emptied = trash::empty(trash, stop);
+    if let Some((path, error)) = emptied.error {
+        let (stuck, path) = (emptied.stuck, path.display());
+        tracing::warn!(stuck, %path, %error, "directories that are not needed any more cannot be deleted");
+    }
+    emptied.stuck
+}
+
+fn put_old_runs_aside(dir: &Path, measure: &Measure, stop: &impl Fn() -> bool) {
     let now = SystemTime::now();
-    let entries = fs::read_dir(&runs.dir).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
-        let idle = last_written(&path).and_then(|at| now.duration_since(at).ok());
-        if runs.used.contains(&path) || idle.is_none_or(|idle| idle < runs.keep) {
+    let trash = dir.join(RUNS_TRASH);
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| *path != trash) {
+        if stop() {
+            return;
+        }
+        if measure.used.contains(&path) {
             continue;
         }
-        match fs::remove_dir_all(&path) {
+        let idle = last_written(&path, stop).and_then(|at| now.duration_since(at).ok());
+        if idle.is_none_or(|idle| idle < measure.keep) {
+            continue;
+        }
+        match trash::discard(&path, &trash) {
             Ok(()) => tracing::debug!(path = %path.display(), "the directory of an old run is removed"),
             Err(error) => tracing::warn!(path = %path.display(), %error, "the directory of an old run stays"),
         }
@@ -45,23 +101,41 @@ fn remove_old(runs: &Runs) {
 }
 
 /// When something was last added to a directory or to one in it; links are not followed.
-fn last_written(path: &Path) -> Option<SystemTime> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    let own = metadata.modified().ok()?;
-    if !metadata.is_dir() {
-        return Some(own);
-    }
-    let below = fs::read_dir(path).ok()?.flatten().filter_map(|entry| last_written(&entry.path()));
-    below.max().map_or(Some(own), |newest| Some(newest.max(own)))
+fn last_written(path: &Path, stop: &impl Fn() -> bool) -> Option<SystemTime> {
+    let mut newest = None;
+    walk(path, stop, |metadata| newest = newest.max(metadata.modified().ok()));
+    newest
 }
 
-fn bytes_in(path: &Path) -> u64 {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
-    if !metadata.is_dir() {
-        return metadata.len();
+fn bytes_in(path: &Path, stop: &impl Fn() -> bool) -> u64 {
+    let mut bytes = 0;
+    walk(path, stop, |metadata| {
+        if !metadata.is_dir() {
+            bytes += metadata.len();
+        }
+    });
+    bytes
+}
+
+/// Shows everything in a directory and itself.
+fn walk(path: &Path, stop: &impl Fn() -> bool, mut show: impl FnMut(&Metadata)) {
+    let mut pending = Vec::new();
+    let mut look = |path: PathBuf, pending: &mut Vec<PathBuf>| {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { return };
+        show(&metadata);
+        if metadata.is_dir() && pending.len() < PENDING_MAX {
+            pending.push(path);
+        }
+    };
+    look(path.to_owned(), &mut pending);
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if stop() {
+                return;
+            }
+            look(entry.path(), &mut pending);
+        }
     }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| bytes_in(&entry.path())).sum()
 }
 
 #[cfg(test)]
@@ -71,16 +145,23 @@ mod tests {
     #[test]
     fn old_runs_that_nobody_uses_go_and_sizes_are_added_up() {
         let home = tempfile::tempdir().unwrap();
+        let runs = home.path().join("runs");
         for run in ["used", "old"] {
-            fs::create_dir_all(home.path().join(run).join("deep")).unwrap();
-            fs::write(home.path().join(run).join("deep/file"), [0; 100]).unwrap();
+            fs::create_dir_all(runs.join(run).join("deep")).unwrap();
+            fs::write(runs.join(run).join("deep/file"), [0; 100]).unwrap();
         }
-        let runs = |keep| Runs { dir: home.path().to_owned(), used: [home.path().join("used")].into(), keep };
-        look(Vec::new(), Some(runs(Duration::from_secs(3600))));
-        assert!(home.path().join("old").exists());
-        let sizes = look(vec![(AttemptHandle(1), home.path().join("used"))], Some(runs(Duration::ZERO)));
-        assert!(!home.path().join("old").exists());
-        assert!(home.path().join("used").exists());
-        assert_eq!(sizes[&AttemptHandle(1)], 100);
+        let turn = |keep| {
+            let forgotten = vec![(AttemptHandle(1), runs.join("used"))];
+            let measure = Some(Measure { forgotten, used: [runs.join("used")].into(), keep });
+            let trash = home.path().join("trash");
+            Work { trash, run_dirs: runs.clone(), own_runs: true, measure }.run(|| false)
+        };
+        turn(Duration::from_secs(3600));
+        assert!(runs.join("old").exists());
+        let done = turn(Duration::ZERO);
+        assert!(!runs.join("old").exists());
+        assert!(runs.join("used").exists());
+        assert_eq!(fs::read_dir(runs.join(RUNS_TRASH)).unwrap().count(), 0);
+        assert_eq!((done.sizes.unwrap()[&AttemptHandle(1)], done.stuck), (100, 0));
     }
 }

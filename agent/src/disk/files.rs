@@ -7,10 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::trash;
 use super::{Disk, Durability, NewDir};
 
 /// Files that are synced side by side.
 const SYNC_THREADS: usize = 16;
+/// Where directories are until they are deleted.
+pub const TRASH: &str = "trash";
 
 /// A directory of the real file system.
 #[derive(Debug, Clone)]
@@ -144,7 +147,7 @@ impl Disk for Files {
     }
 
     fn remove(&mut self, dir: &str) -> io::Result<()> {
-        present(fs::remove_dir_all(self.root.join(dir))).map(|_| ())
+        trash::discard(&self.root.join(dir), &self.root.join(TRASH))
     }
 }
 

@@ -6,6 +6,8 @@ use std::io;
 use super::{Disk, Durability, NewDir};
 use crate::jitter::Jitter;
 
+const EMFILE: i32 = 24;
+
 /// A disk in memory. It can fail at any write and lose power; both follow from what it was told, so a run with it
 /// can be repeated exactly.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,8 @@ pub struct SimulatedDisk {
     fails_at: Option<u64>,
     lies: bool,
     full: bool,
+    no_descriptors: bool,
+    refuses_removals: bool,
     torn: u64,
 }
 
@@ -58,6 +62,16 @@ impl SimulatedDisk {
         self.full = true;
     }
 
+    /// From now on no file can be opened for writing.
+    pub fn run_out_of_descriptors(&mut self) {
+        self.no_descriptors = true;
+    }
+
+    /// While it is so, nothing can be removed; all else works.
+    pub fn refuse_removals(&mut self, refuses: bool) {
+        self.refuses_removals = refuses;
+    }
+
     /// Power fails and comes back. Every write that was not synced is kept, torn, or undone.
     pub fn power_loss(&mut self, seed: u64) {
         self.fails_at = None;
@@ -93,6 +107,9 @@ impl SimulatedDisk {
         self.alive()?;
         if self.full {
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.no_descriptors {
+            return Err(io::Error::from_raw_os_error(EMFILE));
         }
         self.writes += 1;
         self.alive()
@@ -156,7 +173,10 @@ impl Disk for SimulatedDisk {
 
     fn remove(&mut self, dir: &str) -> io::Result<()> {
         self.alive()?;
-        if !self.full {
+        if self.refuses_removals {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if !self.full && !self.no_descriptors {
             self.count()?;
         }
         let prefix = format!("{dir}/");

@@ -1,23 +1,46 @@
 //! The form of a file that holds a protocol message: a line with a word, length and checksum, then the bytes.
 
-const MAGIC: &str = "berth-journal 1";
+const MAGIC: &str = "berth-journal";
+const VERSION: &str = "1";
+
+/// Why there is no message in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    /// It is torn, or something else altogether.
+    Torn,
+    /// It has a form of another release.
+    Version(String),
+}
 
 /// The bytes of the file. The word has no space and no line break in it.
 pub(super) fn seal(word: &str, body: &[u8]) -> Vec<u8> {
-    let sum = crc32c::crc32c_append(crc32c::crc32c(word.as_bytes()), body);
-    let mut bytes = format!("{MAGIC} {word} {} {sum:08x}\n", body.len()).into_bytes();
+    let sum = checksum(word, body);
+    let mut bytes = format!("{MAGIC} {VERSION} {word} {} {sum:08x}\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// The word and the message in a file; `None` when it is torn or something else.
-pub(super) fn open(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
-    let head = std::str::from_utf8(&bytes[..end]).ok()?.strip_prefix(MAGIC)?.strip_prefix(' ')?;
-    let body = &bytes[end + 1..];
+/// The word and the message in a file.
+pub(super) fn open(bytes: &[u8]) -> Result<(&str, &[u8]), Error> {
+    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or(Error::Torn)?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| Error::Torn)?;
     let mut parts = head.split(' ');
-    let (word, length, sum) = (parts.next()?, parts.next()?, parts.next()?);
-    let whole = length.parse() == Ok(body.len())
-        && u32::from_str_radix(sum, 16) == Ok(crc32c::crc32c_append(crc32c::crc32c(word.as_bytes()), body));
-    whole.then_some((word, body))
+    let mut part = || parts.next().ok_or(Error::Torn);
+    if part()? != MAGIC {
+        return Err(Error::Torn);
+    }
+    let version = part()?;
+    match version.parse::<u32>() {
+        Ok(_) if version == VERSION => {}
+        Ok(_) => return Err(Error::Version(version.to_owned())),
+        Err(_) => return Err(Error::Torn),
+    }
+    let (word, length, sum) = (part()?, part()?, part()?);
+    let body = &bytes[end + 1..];
+    let whole = length.parse() == Ok(body.len()) && u32::from_str_radix(sum, 16) == Ok(checksum(word, body));
+    if whole { Ok((word, body)) } else { Err(Error::Torn) }
+}
+
+fn checksum(word: &str, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(word.as_bytes()), body)
 }

@@ -76,11 +76,23 @@ impl<D: Disk> Supervisor<D> {
         let orders: Vec<&Order> = taken.iter().collect();
         match self.journal.take_on(&orders, &self.config.boot_id) {
             Ok(()) => {}
-            Err(journal::Error::Write { source, .. }) if journal::is_full(&source) => {
+            Err(journal::Error::Write { source, .. }) if journal::is_shortage(&source) => {
+                let cause = match journal::is_full(&source) {
+                    true => "the disk of the node is full",
+                    false => "the agent of the node has no file descriptors left",
+                };
                 for order in taken {
                     // What was written of it must not look like an attempt that was started.
-                    self.journal.remove(&order.name)?;
-                    let reason = EndReason::StartFailed("the disk of the node is full".into());
+                    if let Err(error) = self.journal.remove(&order.name) {
+                        // The next agent finds it without a trace of a start, and reports an end that is known.
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(
+                            attempt = order.name,
+                            error,
+                            "an order that was not taken on stays on the disk"
+                        );
+                    }
+                    let reason = EndReason::StartFailed(cause.into());
                     self.end_unstarted(order.attempt, order.name, None, reason, now);
                 }
                 return Ok(());

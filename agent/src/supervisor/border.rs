@@ -116,6 +116,8 @@ pub struct Figures {
     pub started: u64,
     /// What runs now and belongs to no attempt.
     pub rogues: usize,
+    /// Times that what is left of an attempt could not be put aside.
+    pub not_removed: u64,
     /// True while a session holds.
     pub connected: bool,
 }

@@ -95,6 +95,7 @@ impl<D: Disk> Opened<D> {
             refused: 0,
             started: 0,
             rogues: Rogues::default(),
+            not_removed: 0,
             complained: Boot::default(),
         };
         for (attempt, end) in supervisor.attempts.iter() {

@@ -1,6 +1,7 @@
 //! The agent dies at every write, and with it perhaps the machine.
 
 use super::*;
+use crate::disk::Durability;
 
 /// What the leader wants, over and over, until it has an end of each attempt.
 fn converge(bench: &mut Bench, wanted: &[u64]) -> Result<(), journal::Error> {
@@ -144,4 +145,37 @@ fn a_full_disk_fails_the_start_and_not_the_agent() {
     bench.desire(false, vec![start(1)]).unwrap();
     assert!(matches!(&bench.ends()[..], [(1, EndReason::StartFailed(_))]), "{:?}", bench.ends());
     assert_eq!(bench.world.starts(AttemptHandle(1)), 0);
+}
+
+#[test]
+fn a_want_of_descriptors_fails_the_start_and_not_the_agent() {
+    let mut bench = Bench::connected();
+    bench.desire(false, vec![start(1)]).unwrap();
+    bench.supervisor().journal.disk_mut().run_out_of_descriptors();
+    bench.desire(false, vec![start(2)]).unwrap();
+    bench.pass(2_000).unwrap();
+    let ends = bench.ends();
+    let said = |reason: &EndReason| reason.to_string().contains("descriptors");
+    assert!(matches!(&ends[..], [(2, cause), (1, EndReason::Succeeded)] if said(cause)), "{ends:?}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_removed_ends_neither_this_agent_nor_the_next() {
+    let mut bench = Bench::connected();
+    bench.desire(false, vec![start(1), start(2)]).unwrap();
+    bench.pass(1_500).unwrap();
+    bench.forget(1).unwrap();
+    bench.forget(2).unwrap();
+    bench.supervisor().journal.disk_mut().refuse_removals(true);
+    bench.pass(25 * 3600 * 1000).unwrap();
+    let figures = bench.supervisor().figures();
+    assert_eq!((figures.forgotten, figures.not_removed > 1), (2, true), "{figures:?}");
+    assert!(figures.not_removed < 50, "it is not tried again at every turn: {figures:?}");
+    let mut disk = bench.down();
+    // As if it had been half deleted.
+    disk.write("attempts/a1/spec", b"", Durability::Now).unwrap();
+    bench.up(disk).unwrap();
+    bench.supervisor().journal.disk_mut().refuse_removals(false);
+    bench.pass(25 * 3600 * 1000).unwrap();
+    assert_eq!(bench.supervisor().figures().forgotten, 0);
 }
