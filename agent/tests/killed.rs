@@ -231,6 +231,7 @@ impl Agent {
             cgroup_root: group.to_owned(),
             isolation: IsolationChoice::Best,
             end_with: None,
+            open_files: None,
             log: Default::default(),
             launchers: 2,
         };

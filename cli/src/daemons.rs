@@ -14,6 +14,7 @@ use berth_client::RequestKey;
 use berth_core::id::ClusterId;
 use berth_daemon::datadir::{self, DataDir};
 use berth_daemon::metrics::{Endpoint, Health, Registry, Status};
+use berth_daemon::open_files;
 use berth_daemon::tasks::{OnFailure, Tasks};
 use berth_executors::cgroups::Mounts;
 use berth_executors::docker::{self, DockerExecutor};
@@ -69,6 +70,7 @@ pub(crate) enum TasksOfAgent {
 
 /// Starts a server; returns once it listens.
 pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Result<StartedServer, Failure> {
+    open_files::raise()?;
     let (registry, health) = (Registry::new(), Health::new());
     let listen = config.metrics_listen;
     let metrics = match serve_metrics(listen, config.insecure, &registry, &health, tasks).await {
@@ -204,6 +206,8 @@ fn exec_config(config: &config::Agent, name: &str, lifetime: TasksOfAgent) -> Re
         cgroup_root: config.cgroup.clone().unwrap_or_else(|| format!("berth-{name}")),
         isolation: IsolationChoice::Best,
         end_with,
+        // Only this program needs more than it was started with.
+        open_files: Some(open_files::raise()?),
         log: LogSizes::default(),
         launchers: cores * LAUNCHERS_PER_CORE,
     })

@@ -17,6 +17,7 @@ pub mod config;
 pub mod datadir;
 pub mod listen;
 pub mod metrics;
+pub mod open_files;
 pub mod shutdown;
 pub mod suggest;
 pub mod tasks;

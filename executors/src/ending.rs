@@ -8,7 +8,7 @@ use std::path::Path;
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_shim::clock;
-use berth_shim::record::{EXIT_FILE, ExitRecord, Outcome, Record};
+use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, Outcome, Record};
 
 use crate::executor::End;
 
@@ -99,6 +99,8 @@ pub(crate) fn record_not_started(dir: &Path, cause: &str) {
         memory_peak: 0,
         cpu_ms: 0,
         log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     write(dir, &record);
 }

@@ -64,6 +64,8 @@ pub struct Config {
     pub isolation: IsolationChoice,
     /// When this process ends, every task is stopped; for `berth dev`.
     pub end_with: Option<Process>,
+    /// How many files a task may have open until it asks for more; `None` for as many as this process.
+    pub open_files: Option<u64>,
     /// Bounds of the logs.
     pub log: LogSizes,
     /// Threads that launch; two for each core is plenty.

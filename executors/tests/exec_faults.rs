@@ -19,9 +19,13 @@ use berth_core::time::{Millis, Timestamp};
 use berth_executors::cgroups;
 use berth_executors::exec::IsolationChoice::{self, Best, Plain};
 use berth_executors::executor::{Event, Executor, Found};
-use berth_shim::log::Stream;
+use berth_shim::log::{Chunk, Reader, Stream};
 use berth_shim::process::{Process, boot_id};
-use berth_shim::record::{EXIT_FILE, ExitRecord, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
+use berth_shim::record::{
+    EXIT_FILE, ExitRecord, LogEnds, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord,
+};
+
+use nix::mount::{MsFlags, mount};
 
 use exec_ground::{ExecGround, PATIENCE, has_cgroups, wait_for};
 
@@ -141,6 +145,7 @@ fn an_order(boot_id: String) -> Order {
         groups: Default::default(),
         shim_groups: vec![],
         end_with: None,
+        open_files: None,
         log: Default::default(),
     }
 }
@@ -177,6 +182,8 @@ fn each_point_at_which_an_agent_can_die_has_its_answer() {
         memory_peak: 0,
         cpu_ms: 0,
         log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     assert_eq!(reason(&|_| {}), None, "before the order");
     let start_failed = |reason| matches!(reason, Some(EndReason::StartFailed(_)));
@@ -204,6 +211,123 @@ fn each_point_at_which_an_agent_can_die_has_its_answer() {
 }
 
 #[test]
+fn after_a_loss_of_power_that_tore_the_order_no_stranger_is_killed() {
+    let ground = ExecGround::new(Plain);
+    let mut agent = ground.start();
+    let launch = ground.script("exit 0");
+    let mut stranger = Command::new("setsid").args(["--wait", "sleep", "300"]).spawn().unwrap();
+    let pid = i32::try_from(stranger.id()).unwrap();
+    // The stranger leads the session that has the number of the task of the boot before.
+    let leader = || nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid)));
+    wait_for("a session", || leader() == Ok(nix::unistd::Pid::from_raw(pid)));
+    let run = RunRecord {
+        shim: Process { pid: 1, start_ticks: u64::MAX },
+        task: Process { pid, start_ticks: 1 },
+        boot_id: "another".into(),
+        groups: Default::default(),
+        started_ms: 5,
+        started_boot_ms: 5,
+    };
+    fs::write(launch.dir.join(ORDER_FILE), "").unwrap();
+    run.write(&launch.dir.join(RUN_FILE)).unwrap();
+    match agent.executor.recover(vec![launch]).pop() {
+        Some(Found::Ended { end, .. }) => assert_eq!(end.reason, EndReason::NodeLost),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+/// Gives this thread, and those it starts from now on, a small disk of their own for a directory; false where that is
+/// not allowed.
+fn mount_small_disk(dir: &std::path::Path, bytes: u64) -> bool {
+    let none: Option<&str> = None;
+    let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    let size = format!("size={bytes}");
+    let mounted = own
+        .and_then(|()| mount(none, "/", none, private, none))
+        .and_then(|()| mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), Some(size.as_str())));
+    if let Err(error) = mounted {
+        eprintln!("SKIPPED: no disk to fill can be mounted here: {error}");
+    }
+    mounted.is_ok()
+}
+
+#[test]
+fn a_task_that_fills_the_disk_keeps_its_true_exit() {
+    for isolation in [Best, Plain] {
+        let ground = ExecGround::new(isolation);
+        let launch = ground.script("head -c 1M /dev/zero > fill; echo lost; exit 7");
+        if !mount_small_disk(&launch.dir, 256 << 10) {
+            return;
+        }
+        let end = ground.start().end_of(&launch);
+        assert_eq!(end.reason, EndReason::FailedExit(7));
+        // What it printed after that is lost, and the log says so.
+        let mut reader = Reader::new(&launch.dir, Stream::Stdout, 0);
+        let lost = u64::try_from("lost\n".len()).unwrap();
+        assert_eq!(reader.read(&mut [0; 64]).unwrap(), Chunk::Gap { bytes: lost });
+        assert_eq!(reader.read(&mut [0; 64]).unwrap(), Chunk::End);
+        let fill = fs::metadata(launch.dir.join("task/fill")).unwrap().len();
+        assert!(fill < 256 << 10, "the disk was not full");
+        nix::mount::umount(&launch.dir).unwrap();
+    }
+}
+
+#[test]
+fn an_end_that_the_disk_does_not_take_is_recorded_when_there_is_room_again() {
+    let ground = ExecGround::new(Plain);
+    // The room that was kept for the record goes, too.
+    let launch = ground.script("rm ../exit.tmp; head -c 1M /dev/zero > fill; exit 0");
+    if !mount_small_disk(&launch.dir, 256 << 10) {
+        return;
+    }
+    let mut agent = ground.start();
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    wait_for("the shim's complaint", || launch.dir.join("shim.log").exists());
+    assert!(agent.events.try_recv().is_err(), "it is not over while its end is not recorded");
+    fs::remove_file(launch.dir.join("task/fill")).unwrap();
+    assert_eq!(agent.wait_ended(&launch).reason, EndReason::Succeeded);
+    nix::mount::umount(&launch.dir).unwrap();
+}
+
+#[test]
+fn a_task_has_its_own_bound_of_open_files() {
+    for isolation in [Best, Plain] {
+        let mut ground = ExecGround::new(isolation);
+        ground.open_files = Some(321);
+        let launch = ground.script("ulimit -Sn; ulimit -Hn");
+        assert_eq!(ground.start().end_of(&launch).reason, EndReason::Succeeded);
+        let text = String::from_utf8(ground.log_of(&launch, Stream::Stdout)).unwrap();
+        assert!(text.starts_with("321\n") && !text.ends_with("\n321\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_task_has_the_environment_that_programs_expect_and_the_job_has_the_last_word() {
+    let ground = ExecGround::new(Best);
+    let mut agent = ground.start();
+    let script = "echo $PATH; echo $HOME; echo $TMPDIR; cd; pwd; mktemp >/dev/null || echo no; env | wc -l";
+    let mut launch = ground.script(script);
+    launch.env.clear();
+    assert_eq!(agent.end_of(&launch).reason, EndReason::Succeeded);
+    let text = String::from_utf8(ground.log_of(&launch, Stream::Stdout)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let home = launch.dir.join("task").to_str().unwrap().to_owned();
+    let temporary = launch.dir.join("tmp").to_str().unwrap().to_owned();
+    assert_eq!(lines[0], "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    assert_eq!(lines[1..4], [home.as_str(), &temporary, &home]);
+    assert_eq!(lines.len(), 5, "{text}");
+    let mut launch = ground.script("echo $HOME");
+    launch.env.push(("HOME".into(), "/elsewhere".into()));
+    assert_eq!(agent.end_of(&launch).reason, EndReason::Succeeded);
+    assert_eq!(ground.log_of(&launch, Stream::Stdout), b"/elsewhere\n");
+}
+
+#[test]
 fn a_supervisor_that_was_not_heard_yet_is_waited_for() {
     let ground = ExecGround::new(Plain);
     let mut agent = ground.start();
@@ -223,6 +347,8 @@ fn a_supervisor_that_was_not_heard_yet_is_waited_for() {
         memory_peak: 0,
         cpu_ms: 0,
         log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     record.write_atomically(&launch.dir.join(EXIT_FILE)).unwrap();
     drop(lock);

@@ -7,28 +7,32 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::SigSet;
+use nix::sys::signalfd::SignalFd;
 use nix::unistd::{dup2_stdout, setsid};
 
 use crate::control::Server;
-use crate::launch::{self, Task, WORK_DIR};
+use crate::draft::Draft;
+use crate::launch::{self, TMP_DIR, Task, WORK_DIR};
 use crate::log::LOG_DIR;
 use crate::process::Process;
-use crate::record::{EXIT_FILE, ExitRecord, Order, Outcome, RUN_FILE, Record, RunRecord};
-use crate::supervise::{Seen, Supervisor};
+use crate::record::{EXIT_FILE, ExitRecord, LogEnds, Order, Outcome, RUN_FILE, Record, RunRecord};
+use crate::supervise::{self, Seen, Supervisor};
 use crate::{clock, sys};
 
 /// The first argument that makes the `berth` binary a shim; the second is the attempt's directory.
 pub const SHIM: &str = "__shim";
 /// In place of the directory: only try whether namespaces can be had, and exit 0 if so.
 pub const PROBE: &str = "--probe";
-/// Where a shim that panics says so, in the attempt's directory.
-const PANIC_FILE: &str = "shim.log";
-/// How long a full disk is waited for before it is tried again.
-const DISK_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Where a shim that meets trouble says so, in the attempt's directory.
+const NOTES_FILE: &str = "shim.log";
+/// How long a shim waits before it tries again to write what the disk did not take.
+const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// An order larger than this is refused.
 const ORDER_MAX: usize = 16 << 20;
 
@@ -72,63 +76,96 @@ fn live(dir: &Path) -> io::Result<()> {
     let _ = prctl::set_child_subreaper(true);
     SigSet::all().thread_block()?;
     leave_agent_group(&order);
-    for dir in [LOG_DIR, WORK_DIR] {
+    for dir in [LOG_DIR, WORK_DIR, TMP_DIR] {
         make_dir(dir)?;
     }
+    let means = Means::new()?;
     match launch::launch(&order) {
-        Ok(task) => supervise(&order, task),
+        Ok(task) => supervise(&order, task, means),
         Err(error) => {
-            let now = clock::wall_ms();
             let record = ExitRecord {
                 outcome: Outcome::NotStarted(error.to_string()),
                 oom: false,
                 started_ms: None,
-                finished_ms: now,
+                finished_ms: clock::wall_ms(),
                 ran_ms: 0,
                 memory_peak: 0,
                 cpu_ms: 0,
                 log_lost: 0,
+                leftover: false,
+                log_ends: LogEnds::default(),
             };
-            leave(&record)?;
+            means.exit.publish(&record, Path::new(EXIT_FILE))?;
             tell_agent(&format!("failed {error}"));
             Ok(())
         }
     }
 }
 
-fn supervise(order: &Order, task: Task) -> io::Result<()> {
+/// All that a supervisor needs besides its task, had before the task begins: from then on nothing that can fail may
+/// end this process, for the task would end with it.
+struct Means {
+    this: Process,
+    control: Server,
+    news: SignalFd,
+    run: Draft,
+    exit: Draft,
+}
+
+impl Means {
+    fn new() -> io::Result<Means> {
+        Ok(Means {
+            this: Process::this()?,
+            control: Server::bind()?,
+            news: supervise::news_of_children()?,
+            run: Draft::new(RUN_FILE)?,
+            exit: Draft::new(Path::new(EXIT_FILE).with_extension("tmp"))?,
+        })
+    }
+}
+
+fn supervise(order: &Order, task: Task, means: Means) -> io::Result<()> {
+    let Means { this, control, news, run, exit } = means;
     let (started_ms, started_boot_ms) = (clock::wall_ms(), clock::boot_ms());
-    let control = Server::bind()?;
     // The agent may tell the world before the record is durable: while this process lives its lock
     // says so, and after a crash of the machine the order's boot id does.
     tell_agent(&format!("started {started_ms}"));
-    let run = RunRecord {
-        shim: Process::this()?,
-        // Not yet waited for, so it is there, dead or alive.
-        task: Process::of(task.child.as_raw())?,
-        boot_id: order.boot_id.clone(),
-        groups: order.groups.clone(),
-        started_ms,
-        started_boot_ms,
-    };
-    run.write(Path::new(RUN_FILE))?;
-    let seen = Supervisor::new(order, task, control)?.run()?;
-    leave(&exit_record(order, seen, started_ms, started_boot_ms))
+    // Not yet waited for, so it is there, dead or alive.
+    let noted = Process::of(task.child.as_raw()).and_then(|task| {
+        run.write(&RunRecord {
+            shim: this,
+            task,
+            boot_id: order.boot_id.clone(),
+            groups: order.groups.clone(),
+            started_ms,
+            started_boot_ms,
+        })
+    });
+    if let Err(error) = noted {
+        // A restarted agent sees by the lock that the task runs, and hears of its end.
+        note(&format!("cannot write {RUN_FILE}: {error}"));
+    }
+    let seen = Supervisor::new(order, task, control, news).run();
+    record_end(exit, &exit_record(order, seen, started_ms, started_boot_ms))
 }
 
-/// Leaves the record of the end. A full disk is waited for: without the record the true end would be lost, and while this
-/// process lives nobody takes the attempt for over.
-fn leave(record: &ExitRecord) -> io::Result<()> {
-    loop {
-        match record.write_atomically(Path::new(EXIT_FILE)) {
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
-            {
-                std::thread::sleep(DISK_PAUSE);
-            }
-            written => return written,
+/// Records the end, however long it takes until the disk has room again: as long as this process holds its lock nobody
+/// takes the task for lost. Gives up when the directory itself is gone, for then nobody will ask.
+fn record_end(exit: Draft, record: &ExitRecord) -> io::Result<()> {
+    let path = Path::new(EXIT_FILE);
+    let mut result = exit.publish(record, path);
+    if let Err(error) = &result {
+        note(&format!("cannot write {EXIT_FILE}, and tries on: {error}"));
+    }
+    while result.is_err() {
+        result = record.write_atomically(path);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(_) => thread::sleep(RECORD_AGAIN_AFTER),
+            Ok(()) => {}
         }
     }
+    result
 }
 
 fn exit_record(order: &Order, seen: Seen, started_ms: u64, started_boot_ms: u64) -> ExitRecord {
@@ -144,6 +181,8 @@ fn exit_record(order: &Order, seen: Seen, started_ms: u64, started_boot_ms: u64)
         memory_peak,
         cpu_ms,
         log_lost: seen.log_lost,
+        leftover: seen.leftover,
+        log_ends: seen.log_ends,
     }
 }
 
@@ -195,10 +234,15 @@ fn tell_agent(line: &str) {
     }
 }
 
-/// Leaves a word for whoever wonders why this shim ended without a record.
+/// Says why this shim ends without a record, to the agent and to whoever wonders later.
 fn complain(text: &str) {
-    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(PANIC_FILE) {
+    note(text);
+    tell_agent(text);
+}
+
+/// Leaves a word in the attempt's directory.
+fn note(text: &str) {
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(NOTES_FILE) {
         let _ = writeln!(file, "{text}");
     }
-    tell_agent(text);
 }

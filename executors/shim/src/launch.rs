@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, write};
@@ -23,9 +24,11 @@ use crate::sandbox::{self, Step};
 use crate::sys::{self, ExecStrings};
 
 /// The task's working directory within the attempt's.
-pub(crate) const WORK_DIR: &str = "task";
+pub const WORK_DIR: &str = "task";
+/// Its directory for temporary files.
+pub const TMP_DIR: &str = "tmp";
 /// Where programs are looked for when the task's environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A task that runs.
 #[derive(Debug)]
@@ -62,6 +65,7 @@ struct Prepared {
     stderr: OwnedFd,
     failure: OwnedFd,
     status: Option<OwnedFd>,
+    open_files: Option<u64>,
     /// The `tasks` files of v1 groups.
     joins: Vec<File>,
 }
@@ -98,9 +102,11 @@ pub(crate) fn launch(order: &Order) -> Result<Task, Error> {
         stderr: stderr_end,
         failure: failure_end,
         status: status_end,
+        open_files: order.open_files,
         joins: open_joins(order).map_err(prepare("open the control group"))?,
     };
-    let child = sys::clone_process(order.namespaces, group.as_ref().map(File::as_fd), || prepared.run())
+    let child = || prepared.run(failure.as_fd());
+    let child = sys::clone_process(order.namespaces, group.as_ref().map(File::as_fd), child)
         .map_err(prepare(if order.namespaces { "make a pid namespace" } else { "fork" }))?;
     let child = Pid::from_raw(child);
     // The child holds the other ends now; with ours closed, an empty read means exec.
@@ -117,8 +123,11 @@ pub(crate) fn launch(order: &Order) -> Result<Task, Error> {
 }
 
 impl Prepared {
-    /// The child's way from clone to exec. Gives an exit code only when that failed.
-    fn run(&self) -> i32 {
+    /// The child's way from clone to exec. Gives an exit code only when that failed. `reader` is the shim's end of
+    /// the failure pipe: this process has a copy of it, and while it has, the shim's end never looks gone.
+    fn run(&self, reader: BorrowedFd<'_>) -> i32 {
+        // Nobody uses this copy: the child never returns to the code that owns the original.
+        let _ = nix::unistd::close(reader.as_raw_fd());
         match self.become_task() {
             Ok(code) => code,
             Err((step, errno)) => {
@@ -156,6 +165,10 @@ impl Prepared {
 
     /// Becomes the program; comes back with what went wrong.
     fn exec(&self) -> (Step, Errno) {
+        if let (Some(soft), Ok((_, hard))) = (self.open_files, getrlimit(Resource::RLIMIT_NOFILE)) {
+            // Where it is refused the task may have more, and not less, than it expects.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+        }
         match sandbox::enter(&self.work_dir) {
             Ok(()) => (Step::Exec, sys::exec(&self.program, &self.arguments, &self.environment)),
             Err(error) => error,
@@ -230,4 +243,53 @@ fn c_string(text: &[u8]) -> Result<CString, Error> {
 
 fn strings(texts: impl Iterator<Item = String>) -> Result<ExecStrings, Error> {
     Ok(ExecStrings::new(texts.map(|text| c_string(text.as_bytes())).collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Starts the child of a launch the way a shim does, and has the shim's end of the failure pipe closed, as by the
+    /// shim's death, before the child has done anything. True when the program ran all the same.
+    fn runs_without_shim(shim_dies: bool) -> bool {
+        let home = tempfile::tempdir().unwrap();
+        let ran = home.path().join("ran");
+        let null = || OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+        let (failure, failure_end) = pipe().unwrap();
+        let touch = ["touch".to_owned(), ran.to_str().unwrap().to_owned()];
+        let prepared = Prepared {
+            program: c_string(b"/usr/bin/touch").unwrap(),
+            arguments: strings(touch.into_iter()).unwrap(),
+            environment: strings(std::iter::empty()).unwrap(),
+            work_dir: c_string(home.path().as_os_str().as_bytes()).unwrap(),
+            null: null(),
+            stdout: null().into(),
+            stderr: null().into(),
+            failure: failure_end,
+            status: None,
+            open_files: None,
+            joins: Vec::new(),
+        };
+        let (go, gone) = pipe().unwrap();
+        let mut told = [0];
+        let child = sys::clone_process(false, None, || {
+            let _ = nix::unistd::read(&go, &mut told);
+            prepared.run(failure.as_fd())
+        })
+        .unwrap();
+        let failure = (!shim_dies).then_some(failure);
+        File::from(gone).write_all(b"g").unwrap();
+        let status = waitpid(Pid::from_raw(child), None).unwrap();
+        drop(failure);
+        assert!(!matches!(status, nix::sys::wait::WaitStatus::Signaled(..)), "{status:?}");
+        ran.exists()
+    }
+
+    #[test]
+    fn a_task_whose_shim_died_before_it_could_be_tied_to_it_never_begins() {
+        assert!(runs_without_shim(false));
+        assert!(!runs_without_shim(true));
+    }
 }

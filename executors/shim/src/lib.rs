@@ -22,6 +22,7 @@
 
 pub mod clock;
 pub mod control;
+mod draft;
 mod entry;
 pub mod group;
 mod init;
@@ -36,3 +37,4 @@ mod supervise;
 mod sys;
 
 pub use entry::{PROBE, SHIM, is_shim, main};
+pub use launch::{DEFAULT_PATH, TMP_DIR, WORK_DIR};

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-pub use exit::{ExitRecord, Outcome};
+pub use exit::{ExitRecord, LogEnds, Outcome};
 pub use order::{LogSizes, Order};
 pub use run::RunRecord;
 
@@ -118,18 +118,26 @@ pub trait Record: Sized {
         file.sync_data()
     }
 
-    /// Writes the file so that it appears whole or not at all, and makes its content durable.
+    /// Writes the file so that it appears whole or not at all, and makes it durable, name and content.
     ///
     /// # Errors
     /// The file cannot be written.
     fn write_atomically(&self, path: &Path) -> io::Result<()> {
         let draft = path.with_extension("tmp");
         self.write(&draft)?;
-        fs::rename(&draft, path)
+        fs::rename(&draft, path)?;
+        sync_parent(path)
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
+/// Makes the names in a file's directory durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// An empty file, in place of whatever had its name.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 

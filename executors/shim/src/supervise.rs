@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -16,7 +17,7 @@ use crate::init;
 use crate::launch::Task;
 use crate::log::{Stream, Writer};
 use crate::process::{Pidfd, Process};
-use crate::record::{Order, Outcome};
+use crate::record::{LogEnds, Order, Outcome};
 use crate::stopping::Stopping;
 use crate::sys::{self, Ended};
 
@@ -27,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Grace of a task whose `end_with` process is gone.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
+/// How long to sleep where the kernel cannot tell when something happens.
+const WITHOUT_POLL: Duration = Duration::from_millis(50);
 /// Bytes read from a pipe at a time; a pipe's size.
 const PUMP_BYTES: usize = 64 << 10;
 
@@ -36,6 +39,16 @@ pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     /// Bytes of output that the disk did not take.
     pub(crate) log_lost: u64,
+    /// Something of the task may still be there.
+    pub(crate) leftover: bool,
+    pub(crate) log_ends: LogEnds,
+}
+
+/// Tells of children that have ended. All signals must be blocked.
+pub(crate) fn news_of_children() -> io::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
 /// The supervisor of a running task.
@@ -61,12 +74,8 @@ struct Output {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Takes over a task. All signals must be blocked, so that the news of its end waits for the
-    /// signal descriptor if it has come already.
-    pub(crate) fn new(order: &'a Order, task: Task, control: Server) -> io::Result<Supervisor<'a>> {
-        let mut signals = SigSet::empty();
-        signals.add(Signal::SIGCHLD);
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    /// Takes over a task; the news of its end waits in `signals` if it has come already.
+    pub(crate) fn new(order: &'a Order, task: Task, control: Server, signals: SignalFd) -> Supervisor<'a> {
         let output =
             |pipe, stream| Output { pipe: Some(pipe), log: Writer::new(Path::new("."), stream, order.log) };
         let mut supervisor = Supervisor {
@@ -75,7 +84,7 @@ impl<'a> Supervisor<'a> {
             status: task.status,
             outputs: [output(task.stdout, Stream::Stdout), output(task.stderr, Stream::Stderr)],
             control,
-            signals: SignalFd::with_flags(&signals, flags)?,
+            signals,
             end_with: None,
             ended: None,
             buffer: vec![0; PUMP_BYTES],
@@ -85,14 +94,14 @@ impl<'a> Supervisor<'a> {
             Some(Err(_)) => supervisor.stopping.stop(ORPHAN_GRACE),
             None => {}
         }
-        Ok(supervisor)
+        supervisor
     }
 
     /// Watches until the task is over, nothing of it runs, and its output is in the log.
-    pub(crate) fn run(mut self) -> io::Result<Seen> {
+    pub(crate) fn run(mut self) -> Seen {
         self.reap();
         while self.ended.is_none() {
-            let owner_gone = self.wait(self.stopping.kill_at())?;
+            let owner_gone = self.wait(self.stopping.kill_at());
             self.reap();
             self.pump();
             self.control.serve(|request| self.stopping.handle(request));
@@ -101,24 +110,25 @@ impl<'a> Supervisor<'a> {
                 self.stopping.stop(ORPHAN_GRACE);
             }
             if self.stopping.kill_is_due() && self.ended.is_none() {
-                self.kill_all()?;
+                self.kill_all();
             }
         }
         // What the task left behind ends with it, before the rest of its output is read: then nobody
         // can keep the pipes open for long.
-        self.kill_rest()?;
+        let leftover = !self.kill_rest();
         let deadline = Instant::now() + DRAIN;
         while self.outputs.iter().any(|output| output.pipe.is_some()) && Instant::now() < deadline {
-            self.wait(Some(deadline))?;
+            self.wait(Some(deadline));
             self.pump();
         }
         let log_lost = self.outputs.iter().map(|output| output.log.lost()).sum();
-        Ok(Seen { outcome: self.outcome(), log_lost })
+        let [stdout, stderr] = self.outputs.each_ref().map(|output| Some(output.log.offset()));
+        Seen { outcome: self.outcome(), log_lost, leftover, log_ends: LogEnds { stdout, stderr } }
     }
 
     /// Sleeps until something happens or the deadline is there. True when the process that the task
     /// shall end with is gone.
-    fn wait(&self, deadline: Option<Instant>) -> io::Result<bool> {
+    fn wait(&self, deadline: Option<Instant>) -> bool {
         let timeout = match deadline {
             // One more than the rest, so as not to wake a moment too early and spin.
             Some(at) => {
@@ -134,10 +144,14 @@ impl<'a> Supervisor<'a> {
         let pipes = self.outputs.iter().filter_map(|output| output.pipe.as_ref());
         fds.extend(pipes.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+            Ok(_) => self.end_with.is_some() && fds[0].any().unwrap_or(false),
+            Err(Errno::EINTR) => false,
+            // A kernel short of memory is no reason to leave the task; everything is looked at without a hint.
+            Err(_) => {
+                thread::sleep(WITHOUT_POLL);
+                false
+            }
         }
-        Ok(self.end_with.is_some() && fds[0].any().unwrap_or(false))
     }
 
     /// Buries the dead: the child, and orphans that were handed to this process.
@@ -165,23 +179,28 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Ends the whole task by force.
-    fn kill_all(&mut self) -> io::Result<()> {
+    fn kill_all(&mut self) {
         self.stopping.kill_child();
-        self.kill_rest()
+        self.kill_rest();
     }
 
-    /// Ends whatever is left of the task. In a pid namespace nothing is left once the init is dead.
-    fn kill_rest(&mut self) -> io::Result<()> {
+    /// Ends whatever is left of the task; false when something may still be there. In a pid namespace
+    /// nothing is left once the init is dead.
+    fn kill_rest(&mut self) -> bool {
         if !self.order.groups.is_empty() {
-            self.order.groups.kill(KILL_PATIENCE)?;
-        } else if !self.order.namespaces {
+            return self.order.groups.kill(KILL_PATIENCE).unwrap_or(false);
+        }
+        if !self.order.namespaces {
             let deadline = Instant::now() + KILL_PATIENCE;
-            while self.stopping.kill_descendants() && Instant::now() < deadline {
+            while self.stopping.kill_descendants() {
+                if Instant::now() >= deadline {
+                    return false;
+                }
                 self.reap();
                 thread::sleep(Duration::from_millis(1));
             }
         }
-        Ok(())
+        true
     }
 
     /// How the program ended: as the init saw it, or if the init did not live to tell, as the shim

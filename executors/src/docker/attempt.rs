@@ -9,7 +9,7 @@ use std::time::Duration;
 use berth_core::reason::EndReason;
 use berth_core::time::{Millis, Timestamp};
 use berth_shim::clock;
-use berth_shim::record::{ExitRecord, Outcome};
+use berth_shim::record::{ExitRecord, LogEnds, Outcome};
 use tokio::select;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -272,6 +272,8 @@ pub(super) async fn conclude(
         memory_peak: usage.memory_peak,
         cpu_ms: usage.cpu_ms,
         log_lost: log.lost(),
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     ending::write(&launch.dir, &record);
     ending::end(&launch.dir, record)
@@ -291,6 +293,8 @@ pub(super) fn vanished(launch: &Launch, started: Option<Timestamp>) -> End {
         memory_peak: 0,
         cpu_ms: 0,
         log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     ending::write(&launch.dir, &record);
     ending::end(&launch.dir, record)

@@ -9,7 +9,7 @@ use berth_core::time::Timestamp;
 use berth_shim::clock;
 use berth_shim::group::Groups;
 use berth_shim::process::Process;
-use berth_shim::record::{ExitRecord, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
+use berth_shim::record::{ExitRecord, LogEnds, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -20,21 +20,29 @@ use crate::executor::End;
 /// How long the group of a task without supervisor may take to be empty.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Ends what is left of an attempt whose shim is gone without an exit record, records that end, and
-/// gives it.
+/// The boot of the machine in which an attempt was begun, as far as its records tell: the order need not have reached
+/// the disk before the power went, and `run.rec` says the same.
+pub(super) fn boot_of(dir: &Path) -> Option<String> {
+    let order = read::<Order>(dir, ORDER_FILE).map(|order| order.boot_id);
+    order.or_else(|| read::<RunRecord>(dir, RUN_FILE).map(|run| run.boot_id))
+}
+
+/// Ends what is left of an attempt of this boot whose shim is gone without an exit record, records that end, and gives
+/// it. `said` is the shim's last word, if it was heard.
 ///
 /// A task dies with its shim by the kernel's hand, so the true end of one that ran is SIGKILL.
-pub(super) fn lost(dir: &Path) -> End {
-    let order = read::<Order>(dir, ORDER_FILE);
+pub(super) fn lost(dir: &Path, boot_id: &str, said: Option<&str>) -> End {
     let run = read::<RunRecord>(dir, RUN_FILE);
-    let groups = order.map(|order| order.groups).unwrap_or_default();
-    end_rest(&groups, run.as_ref());
+    let groups = read::<Order>(dir, ORDER_FILE).map(|order| order.groups);
+    let groups = groups.or_else(|| run.as_ref().map(|run| run.groups.clone())).unwrap_or_default();
+    // Pids of another boot are those of strangers.
+    end_rest(&groups, run.as_ref().filter(|run| run.boot_id == boot_id));
     let usage = groups.usage();
     let outcome = match &run {
         Some(_) => Outcome::Signalled(9),
         None => {
-            let said = fs::read_to_string(dir.join("shim.log")).unwrap_or_default();
-            let said = said.lines().next().unwrap_or("it left no word why");
+            let noted = fs::read_to_string(dir.join("shim.log")).unwrap_or_default();
+            let said = noted.lines().next().or(said).unwrap_or("it left no word why");
             Outcome::NotStarted(format!("its supervisor ended before it began: {said}"))
         }
     };
@@ -48,6 +56,8 @@ pub(super) fn lost(dir: &Path) -> End {
         memory_peak: usage.memory_peak,
         cpu_ms: usage.cpu_us / 1000,
         log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
     };
     write(dir, &record);
     end(dir, record)

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command as Program, Stdio};
+use std::process::{Child, Command as Program, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -12,10 +12,11 @@ use berth_core::reason::EndReason;
 use berth_shim::group::Groups;
 use berth_shim::process::Pidfd;
 use berth_shim::record::{ORDER_FILE, Order, Record};
+use berth_shim::{DEFAULT_PATH, TMP_DIR, WORK_DIR};
 
 use super::ending::OUTPUT_FILE;
 use super::watcher::{Command, WatcherHandle};
-use super::{Machine, ending};
+use super::{KILL_PATIENCE, Machine, ending};
 use crate::cgroups::{self, Limits};
 use crate::executor::{self, Launch};
 
@@ -109,7 +110,8 @@ impl Launcher {
             .map_err(Error::Order)
             .and_then(|()| self.spawn(launch, file).map_err(Error::Spawn));
         if let (Err(_), Some(cgroups)) = (&spawned, self.machine.cgroups()) {
-            // The launch's own error is the one to tell; a group left behind shows as a rogue.
+            // A shim that was spawned and ended again can have begun the task. The launch's own error is the one to tell; a group left behind shows as a rogue.
+            let _ = order.groups.kill(KILL_PATIENCE);
             let _ = cgroups.remove(&launch.name);
         }
         spawned
@@ -122,8 +124,17 @@ impl Launcher {
         }
         let dir = launch.dir.to_str().ok_or_else(|| Error::DirName(launch.dir.display().to_string()))?;
         let mut environment = launch.env.clone();
-        if environment.iter().all(|(key, _)| key != "BERTH_OUTPUT") {
-            environment.push(("BERTH_OUTPUT".to_owned(), format!("{dir}/{OUTPUT_FILE}")));
+        // What every program expects, and nothing of the agent's own: a task must not depend on how its agent was
+        // started. The job has the last word.
+        for (key, value) in [
+            ("BERTH_OUTPUT", format!("{dir}/{OUTPUT_FILE}")),
+            ("PATH", DEFAULT_PATH.to_owned()),
+            ("HOME", format!("{dir}/{WORK_DIR}")),
+            ("TMPDIR", format!("{dir}/{TMP_DIR}")),
+        ] {
+            if environment.iter().all(|(set, _)| set != key) {
+                environment.push((key.to_owned(), value));
+            }
         }
         Ok(Order {
             attempt: launch.attempt.0,
@@ -135,6 +146,7 @@ impl Launcher {
             groups: Groups::default(),
             shim_groups: Vec::new(),
             end_with: self.machine.config.end_with,
+            open_files: self.machine.config.open_files,
             log: self.machine.config.log,
         })
     }
@@ -151,10 +163,21 @@ impl Launcher {
             .stdout(says)
             .stderr(Stdio::null())
             .spawn()?;
-        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        // The watcher waits for it; until then the pid stays taken.
-        Ok(Spawned { pid, shim: Pidfd::of_child(pid)?, said })
+        let (pid, shim) = handle_on(child, Pidfd::of_child)?;
+        Ok(Spawned { pid, shim, said })
     }
+}
+
+/// The pid of a child that was just spawned, which stays taken until the watcher has waited for it, and a handle on it.
+/// Without a handle nobody would hear of its end, so then it is ended here, and its task with it.
+fn handle_on(mut child: Child, open: impl FnOnce(i32) -> io::Result<Pidfd>) -> io::Result<(i32, Pidfd)> {
+    let pid = i32::try_from(child.id()).map_err(io::Error::other);
+    let handle = pid.and_then(|pid| Ok((pid, open(pid)?)));
+    if handle.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    handle
 }
 
 fn create_order(launch: &Launch) -> Result<File, Error> {
@@ -172,5 +195,25 @@ fn limits(limits: &executor::Limits) -> Limits {
         cpu_hard: false,
         memory_max: limits.memory_max,
         pids_max: limits.pids_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_shim::process::Process;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_cannot_be_watched_is_ended_before_the_launch_is_called_failed() {
+        let child = Program::new("/bin/sleep").arg("300").spawn().unwrap();
+        let process = Process::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let refused = handle_on(child, |_| Err(io::Error::from_raw_os_error(libc_emfile())));
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc_emfile()));
+        assert_ne!(Process::of(process.pid).ok(), Some(process), "it is dead and buried");
+    }
+
+    fn libc_emfile() -> i32 {
+        nix::errno::Errno::EMFILE as i32
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | no `order.rec` | no trace: it was never begun |
 //! | `exit.rec` | ended as recorded |
-//! | order of another boot | node_lost |
+//! | order or `run.rec` of another boot | node_lost |
 //! | lock held, `run.rec` | running; watched from here on |
 //! | lock held, no `run.rec` yet | waited for; then running, watched closely |
 //! | lock free, `run.rec` | its group is killed: failed(signal 9), for a task dies with its shim |
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use berth_core::time::Timestamp;
 use berth_shim::clock;
 use berth_shim::process::Pidfd;
-use berth_shim::record::{EXIT_FILE, ORDER_FILE, Order, RUN_FILE, RunRecord};
+use berth_shim::record::{EXIT_FILE, ORDER_FILE, RUN_FILE, RunRecord};
 
 use super::watcher::{Command, WatcherHandle};
 use super::{Machine, ending};
@@ -36,7 +36,7 @@ pub(super) enum Sight {
     /// It has no order.
     Nothing,
     /// Its shim lives and the task runs.
-    Running { pid: i32, shim: Pidfd, started: Timestamp },
+    Running { shim: Pidfd, started: Timestamp },
     /// Its shim lives; no more is known yet.
     Unheard,
     /// Its shim is gone.
@@ -59,7 +59,7 @@ pub(super) fn look(dir: &Path) -> Sight {
     }
     let Some(run) = ending::read::<RunRecord>(dir, RUN_FILE) else { return Sight::Unheard };
     match run.shim.open() {
-        Ok(shim) => Sight::Running { pid: run.shim.pid, shim, started: Timestamp(run.started_ms) },
+        Ok(shim) => Sight::Running { shim, started: Timestamp(run.started_ms) },
         // It ended between the two looks; the next one will see that.
         Err(_) => Sight::Unheard,
     }
@@ -108,22 +108,20 @@ fn recover_one(machine: &Machine, watcher: &WatcherHandle, launch: &Launch) -> O
     let end = match look(dir) {
         Sight::Nothing => return Some(None),
         Sight::Unheard => return None,
-        Sight::Running { pid, shim, started } => {
+        Sight::Running { shim, started } => {
             let (name, dir) = (launch.name.clone(), dir.clone());
-            watcher.send(Command::Adopt { attempt, name, dir, started, pid, shim });
+            watcher.send(Command::Adopt { attempt, name, dir, started, shim });
             return Some(Some(Found::Running { attempt, started }));
         }
         Sight::Over => match ending::recorded(dir) {
             Some(end) => end,
-            None if of_earlier_boot(machine, dir) => ending::of_earlier_boot(dir),
-            None => ending::lost(dir),
+            // Pids and groups of another boot mean nothing.
+            None if ending::boot_of(dir).is_some_and(|boot_id| boot_id != machine.boot_id) => {
+                ending::of_earlier_boot(dir)
+            }
+            None => ending::lost(dir, &machine.boot_id, None),
         },
     };
     watcher.send(Command::Remove { name: launch.name.clone() });
     Some(Some(Found::Ended { attempt, end }))
-}
-
-/// Whether the order is of another boot of this machine, so that its pids and groups mean nothing.
-fn of_earlier_boot(machine: &Machine, dir: &Path) -> bool {
-    ending::read::<Order>(dir, ORDER_FILE).is_some_and(|order| order.boot_id != machine.boot_id)
 }

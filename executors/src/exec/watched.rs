@@ -14,6 +14,9 @@ use berth_shim::process::Pidfd;
 /// How long after its grace a task is left to its shim before the agent kills it itself.
 const SHIM_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes read of a shim's line.
+const LINE_MAX: usize = 1024;
+
 /// What is known of an attempt that is not over.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -21,6 +24,10 @@ pub(super) struct Watched {
     pub(super) dir: PathBuf,
     pub(super) started: Option<Timestamp>,
     pub(super) stage: Stage,
+    /// The shim's last word, if it said that it failed.
+    pub(super) failed: Option<String>,
+    /// A shim that this process spawned, for it to bury.
+    pub(super) child: Option<i32>,
     /// A stop that the shim was not told yet.
     stop: Option<Millis>,
     /// When to kill without the shim's help, and how hard.
@@ -32,11 +39,11 @@ pub(super) struct Watched {
 pub(super) enum Stage {
     /// A launcher has it; the flag keeps it from being launched.
     Queued { stopped: Arc<AtomicBool> },
-    /// Its shim lives but was not heard yet, and its pid is not known: the agent was restarted in
-    /// between.
+    /// Its shim lives but nothing is heard of it: the agent was restarted before it said anything, or it cannot be
+    /// waited on. Its directory is looked at instead.
     Unheard,
     /// Its shim runs. `said` is there until the shim has said that the task began.
-    Supervised { pid: i32, shim: Pidfd, said: Option<PipeReader> },
+    Supervised { shim: Pidfd, said: Option<PipeReader> },
 }
 
 /// What is tried next when a stopped task does not end.
@@ -58,7 +65,7 @@ pub(super) enum Said {
 
 impl Watched {
     pub(super) fn new(name: String, dir: PathBuf, stage: Stage) -> Watched {
-        Watched { name, dir, started: None, stage, stop: None, force: None }
+        Watched { name, dir, started: None, stage, failed: None, child: None, stop: None, force: None }
     }
 
     /// Whether something about it is to be looked at from time to time.
@@ -98,9 +105,10 @@ impl Watched {
     pub(super) fn listen(&mut self) -> Said {
         let Stage::Supervised { said: slot, .. } = &mut self.stage else { return Said::Nothing };
         let Some(mut pipe) = slot.take() else { return Said::Nothing };
-        let mut line = [0; 64];
+        let mut line = [0; LINE_MAX];
         let count = pipe.read(&mut line).unwrap_or(0);
         let line = String::from_utf8_lossy(&line[..count]);
+        self.failed = line.strip_prefix("failed ").map(|cause| cause.trim_end().to_owned());
         let started = line.strip_prefix("started ").and_then(|ms| ms.trim_end().parse().ok());
         started.map_or(Said::Nothing, |ms| Said::Started(Timestamp(ms)))
     }

@@ -14,7 +14,7 @@ use berth_core::time::{Millis, Timestamp};
 use berth_shim::process::Pidfd;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::launcher::{Spawned, Work};
@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// It was to be started though it is known.
     RefuseTwice { attempt: AttemptHandle },
     /// It was found running, with its shim.
-    Adopt { attempt: AttemptHandle, name: String, dir: PathBuf, started: Timestamp, pid: i32, shim: Pidfd },
+    Adopt { attempt: AttemptHandle, name: String, dir: PathBuf, started: Timestamp, shim: Pidfd },
     /// Its shim lives but has not said anything.
     AdoptUnheard { attempt: AttemptHandle, name: String, dir: PathBuf },
     /// It is to end.
@@ -107,6 +107,8 @@ pub(super) struct Watcher {
     attempts: HashMap<AttemptHandle, Watched>,
     /// Groups that were still in use when they were to be removed.
     lingering: Vec<String>,
+    /// Shims of attempts that are over, not yet waited for.
+    unburied: Vec<i32>,
     /// Whether there may be attempts that have to be looked at from time to time.
     looking: bool,
 }
@@ -132,6 +134,7 @@ impl Watcher {
             next_token: WAKE + 1,
             attempts: HashMap::new(),
             lingering: Vec::new(),
+            unburied: Vec::new(),
             looking: false,
         };
         (watcher, handle)
@@ -182,10 +185,13 @@ impl Watcher {
                 self.attempts.insert(attempt, Watched::new(name, dir, Stage::Queued { stopped }));
             }
             Command::Spawned { attempt, spawned: Spawned { pid, shim, said } } => {
-                self.watch(&said, Source::Said(attempt));
-                self.watch(&shim, Source::Shim(attempt));
+                let heard =
+                    self.watch(&said, Source::Said(attempt)) && self.watch(&shim, Source::Shim(attempt));
+                self.looking |= !heard;
                 if let Some(watched) = self.attempts.get_mut(&attempt) {
-                    watched.stage = Stage::Supervised { pid, shim, said: Some(said) };
+                    watched.child = Some(pid);
+                    let supervised = Stage::Supervised { shim, said: Some(said) };
+                    watched.stage = if heard { supervised } else { Stage::Unheard };
                 }
             }
             Command::NotStarted { attempt, reason } => {
@@ -196,9 +202,11 @@ impl Watcher {
                 let reason = EndReason::StartFailed("it was started once already".into());
                 return self.emit(Event::Ended { attempt, end: ending::not_started(reason) });
             }
-            Command::Adopt { attempt, name, dir, started, pid, shim } => {
-                self.watch(&shim, Source::Shim(attempt));
-                let mut watched = Watched::new(name, dir, Stage::Supervised { pid, shim, said: None });
+            Command::Adopt { attempt, name, dir, started, shim } => {
+                let heard = self.watch(&shim, Source::Shim(attempt));
+                self.looking |= !heard;
+                let supervised = Stage::Supervised { shim, said: None };
+                let mut watched = Watched::new(name, dir, if heard { supervised } else { Stage::Unheard });
                 watched.started = Some(started);
                 self.attempts.insert(attempt, watched);
             }
@@ -235,20 +243,26 @@ impl Watcher {
     /// The shim has ended.
     fn bury(&mut self, token: u64, attempt: AttemptHandle) -> Result<(), Unheard> {
         self.sources.remove(&token);
-        let Some(watched) = self.attempts.get(&attempt) else { return Ok(()) };
-        if let Stage::Supervised { pid, .. } = watched.stage {
-            // Those that an earlier agent process spawned are not ours to wait for.
-            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-        }
         self.end(attempt)
     }
 
     /// Reads the end of an attempt whose shim is gone, and tells it.
     fn end(&mut self, attempt: AttemptHandle) -> Result<(), Unheard> {
         let Some(watched) = self.attempts.remove(&attempt) else { return Ok(()) };
-        let end = ending::recorded(&watched.dir).unwrap_or_else(|| ending::lost(&watched.dir));
+        // It has ended or is about to. Those that an earlier agent process spawned are not ours to wait for.
+        self.unburied.extend(watched.child);
+        self.bury_the_dead();
+        let (boot_id, said) = (&self.machine.boot_id, watched.failed.as_deref());
+        let end = ending::recorded(&watched.dir).unwrap_or_else(|| ending::lost(&watched.dir, boot_id, said));
         self.remove_group(watched.name);
         self.tell_end(attempt, watched.started, end)
+    }
+
+    fn bury_the_dead(&mut self) {
+        let nothing_yet = |pid: &i32| {
+            matches!(waitpid(Pid::from_raw(*pid), Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+        };
+        self.unburied.retain(nothing_yet);
     }
 
     fn tell_end(&self, attempt: AttemptHandle, told: Option<Timestamp>, end: End) -> Result<(), Unheard> {
@@ -263,13 +277,20 @@ impl Watcher {
         self.sink.send(event).map_err(|_| Unheard)
     }
 
-    fn watch(&mut self, fd: impl AsFd, source: Source) {
+    /// Waits for something to happen with a descriptor; false when that cannot be.
+    fn watch(&mut self, fd: impl AsFd, source: Source) -> bool {
         let token = self.next_token;
         self.next_token += 1;
-        self.sources.insert(token, source);
         // Fails only when the kernel has no memory, or the operator allows almost no epoll watches.
-        if let Err(error) = self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            tracing::error!(%error, ?source, "a shim cannot be watched");
+        match self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
+            Ok(()) => {
+                self.sources.insert(token, source);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, ?source, "a shim cannot be waited on; its directory is looked at instead");
+                false
+            }
         }
     }
 
@@ -284,7 +305,7 @@ impl Watcher {
 
     /// Whether anything has to be looked at from time to time.
     fn must_look(&self) -> bool {
-        self.looking || !self.lingering.is_empty()
+        self.looking || !self.lingering.is_empty() || !self.unburied.is_empty()
     }
 
     /// Looks at what has no descriptor to wait on.
@@ -292,6 +313,7 @@ impl Watcher {
         for name in std::mem::take(&mut self.lingering) {
             self.remove_group(name);
         }
+        self.bury_the_dead();
         let now = Instant::now();
         for watched in self.attempts.values_mut() {
             let groups = self.machine.cgroups().map(|cgroups| cgroups.groups(&watched.name));
@@ -307,11 +329,17 @@ impl Watcher {
             let Some(watched) = self.attempts.get_mut(&attempt) else { continue };
             match recovery::look(&watched.dir) {
                 recovery::Sight::Unheard => {}
-                recovery::Sight::Running { pid, shim, started } => {
-                    watched.started = Some(started);
+                recovery::Sight::Running { shim, started } => {
+                    let told = watched.started.replace(started).is_some();
                     watched.pass_stop_on();
-                    watched.stage = Stage::Supervised { pid, shim, said: None };
-                    self.rewatch(attempt);
+                    if self.watch(&shim, Source::Shim(attempt))
+                        && let Some(watched) = self.attempts.get_mut(&attempt)
+                    {
+                        watched.stage = Stage::Supervised { shim, said: None };
+                    }
+                    if !told {
+                        self.emit(Event::Started { attempt, at: started })?;
+                    }
                 }
                 recovery::Sight::Over | recovery::Sight::Nothing => self.end(attempt)?,
             }
@@ -319,13 +347,7 @@ impl Watcher {
         self.looking = self.attempts.values().any(Watched::needs_a_look);
         Ok(())
     }
-
-    fn rewatch(&mut self, attempt: AttemptHandle) {
-        if let Some(Watched { stage: Stage::Supervised { shim, .. }, .. }) = self.attempts.get(&attempt) {
-            let token = self.next_token;
-            self.next_token += 1;
-            self.sources.insert(token, Source::Shim(attempt));
-            let _ = self.epoll.add(shim, EpollEvent::new(EpollFlags::EPOLLIN, token));
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,7 @@ impl Run {
             cgroup_root: root(),
             isolation: IsolationChoice::Best,
             end_with: None,
+            open_files: None,
             log: LogSizes::default(),
             launchers: 1,
         };

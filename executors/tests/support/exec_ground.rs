@@ -29,6 +29,7 @@ pub(crate) struct ExecGround {
     pub(crate) cgroup_root: String,
     pub(crate) isolation: IsolationChoice,
     pub(crate) end_with: Option<Process>,
+    pub(crate) open_files: Option<u64>,
     pub(crate) log: LogSizes,
 }
 
@@ -38,7 +39,15 @@ impl ExecGround {
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
         let cgroup_root = format!("berth-test-{}-{number}", std::process::id());
         let ground = Ground::new(dir.path().to_owned());
-        ExecGround { dir, ground, cgroup_root, isolation, end_with: None, log: LogSizes::default() }
+        ExecGround {
+            dir,
+            ground,
+            cgroup_root,
+            isolation,
+            end_with: None,
+            open_files: None,
+            log: LogSizes::default(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,6 +60,7 @@ impl ExecGround {
             cgroup_root: self.cgroup_root.clone(),
             isolation: self.isolation,
             end_with: self.end_with,
+            open_files: self.open_files,
             log: self.log,
             launchers: 4,
         };

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Segment, Stream, segments};
-use crate::record::EXIT_FILE;
+use crate::record::{EXIT_FILE, ExitRecord, Record};
 
 /// Bytes searched at a time for the beginning of the last lines.
 const TAIL_STEP: u64 = 64 << 10;
@@ -56,7 +56,7 @@ impl Reader {
         }
         let all = segments(&self.dir, self.stream)?;
         let Some(segment) = all.iter().find(|segment| segment.end() > self.offset) else {
-            return Ok(if over { Chunk::End } else { Chunk::Wait });
+            return Ok(if over { self.end() } else { Chunk::Wait });
         };
         if segment.base > self.offset {
             let bytes = segment.base - self.offset;
@@ -70,6 +70,22 @@ impl Reader {
             Err(error) => return Err(error),
         }
         Ok(self.read_open(buffer)?.unwrap_or(Chunk::Wait))
+    }
+
+    /// The answer after the last byte in the log: what the disk did not take of the rest, and then the end.
+    fn end(&mut self) -> Chunk {
+        let ends = ExitRecord::read(&self.dir.join(EXIT_FILE)).ok().flatten().map(|record| record.log_ends);
+        let end = ends.and_then(|ends| match self.stream {
+            Stream::Stdout => ends.stdout,
+            Stream::Stderr => ends.stderr,
+        });
+        match end.and_then(|end| end.checked_sub(self.offset)) {
+            Some(bytes) if bytes > 0 => {
+                self.offset += bytes;
+                Chunk::Gap { bytes }
+            }
+            Some(_) | None => Chunk::End,
+        }
     }
 
     /// Reads from the open segment; `None` at its present end.

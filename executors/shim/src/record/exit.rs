@@ -32,6 +32,19 @@ pub struct ExitRecord {
     pub cpu_ms: u64,
     /// Bytes of output that could not be written to the log.
     pub log_lost: u64,
+    /// Something of the task could not be killed and may still be there.
+    pub leftover: bool,
+    /// Where the streams of output end, with what was lost of them.
+    pub log_ends: LogEnds,
+}
+
+/// The bytes that a task has written to each stream, in the log or lost; `None` where nobody counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogEnds {
+    /// Of standard output.
+    pub stdout: Option<u64>,
+    /// Of standard error.
+    pub stderr: Option<u64>,
 }
 
 impl Record for ExitRecord {
@@ -51,6 +64,9 @@ impl Record for ExitRecord {
         fields.put("memory_peak", self.memory_peak);
         fields.put("cpu", self.cpu_ms);
         fields.put("log_lost", self.log_lost);
+        fields.put("leftover", self.leftover);
+        fields.put_some("stdout_end", self.log_ends.stdout);
+        fields.put_some("stderr_end", self.log_ends.stderr);
         fields
     }
 
@@ -71,6 +87,9 @@ impl Record for ExitRecord {
             memory_peak: fields.need("memory_peak")?,
             cpu_ms: fields.need("cpu")?,
             log_lost: fields.need("log_lost")?,
+            // Shims of the first release do not say.
+            leftover: fields.get("leftover")?.unwrap_or(false),
+            log_ends: LogEnds { stdout: fields.get("stdout_end")?, stderr: fields.get("stderr_end")? },
         })
     }
 }

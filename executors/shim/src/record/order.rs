@@ -42,6 +42,8 @@ pub struct Order {
     pub shim_groups: Vec<PathBuf>,
     /// When this process ends, the task is stopped.
     pub end_with: Option<Process>,
+    /// How many files the task may have open until it asks for more; `None` for as many as the agent.
+    pub open_files: Option<u64>,
     /// Bounds of the log.
     pub log: LogSizes,
 }
@@ -69,6 +71,7 @@ impl Record for Order {
             fields.put("end_with_pid", process.pid);
             fields.put("end_with_ticks", process.start_ticks);
         }
+        fields.put_some("open_files", self.open_files);
         fields.put("segment_bytes", self.log.segment_bytes);
         fields.put("segments", self.log.segments);
         fields
@@ -98,6 +101,7 @@ impl Record for Order {
             groups: Groups::take(fields),
             shim_groups: fields.all("shim_group").map(PathBuf::from).collect(),
             end_with,
+            open_files: fields.get("open_files")?,
             log: LogSizes {
                 segment_bytes: fields.need("segment_bytes")?,
                 segments: fields.need("segments")?,

@@ -13,6 +13,7 @@ fn an_order() -> Order {
         groups: Groups { unified: Some("/g/u".into()), v1: [("memory".to_owned(), "/g/m".into())].into() },
         shim_groups: vec!["/g/shims".into()],
         end_with: Some(Process { pid: 3, start_ticks: 9 }),
+        open_files: Some(1024),
         log: LogSizes::default(),
     }
 }
@@ -30,6 +31,8 @@ fn a_record_reads_back_what_was_written() {
         memory_peak: 0,
         cpu_ms: 0,
         log_lost: 0,
+        leftover: true,
+        log_ends: LogEnds { stdout: Some(5), stderr: None },
     };
     assert_eq!(ExitRecord::decode(&exit.encode()).unwrap(), exit);
 }
