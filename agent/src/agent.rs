@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Now;
 use crate::disk::Files;
 use crate::inventory::{Capacity, Inventory, SharedDir};
-use crate::journal;
+use crate::journal::{self, Journal};
 use crate::logs::{LogSource, Segments, Sources};
 use crate::retention::Retention;
 use crate::supervisor::{self, Figures, Input, Located, Opened, Supervisor};
@@ -158,10 +158,26 @@ pub fn executor_events() -> (EventSink, Receiver<Event>) {
     sync_channel(QUEUE)
 }
 
+/// Makes executors that are not offered. See [`Parts::retired`].
+pub type RetiredExecutors = Box<dyn FnMut(ExecutorKind) -> Option<Box<dyn Executor>> + Send>;
+
+/// The id of the journal of a data directory, which begins one if there is none: it names this agent wherever others
+/// share something with it, whatever its node is called. The directory belongs to this process alone.
+///
+/// # Errors
+/// The journal cannot be used.
+pub fn identity(data_dir: &Path) -> Result<JournalId, Error> {
+    let (journal, _) = Journal::open(Files::new(data_dir.to_owned()), JournalId(random()?), &boot_id()?)?;
+    Ok(journal.id())
+}
+
 /// What an agent is made of.
 pub struct Parts {
-    /// The executors of the node, one of a kind.
+    /// The executors that the node offers, one of a kind.
     pub executors: Vec<Box<dyn Executor>>,
+    /// Makes the executor of a kind that the node does not offer; `None` where there can be none. It is asked for one
+    /// when the journal has attempts of that kind: the operator may have changed his mind while they run.
+    pub retired: RetiredExecutors,
     /// What they tell; see [`executor_events`].
     pub events: Receiver<Event>,
     /// Where logs are, for kinds of which the shim does not write them.
@@ -188,7 +204,7 @@ pub fn start(config: Config, mut parts: Parts, tasks: &Tasks) -> Result<AgentHan
         return Err(Error::NoServers);
     }
     let inventory = inventory(&config)?;
-    let kinds: BTreeSet<ExecutorKind> = parts.executors.iter().map(|executor| executor.kind()).collect();
+    let offered: BTreeSet<ExecutorKind> = parts.executors.iter().map(|executor| executor.kind()).collect();
     let health = parts.executors.iter().map(|executor| (executor.kind(), executor.health()));
     let opened = Opened::open(
         supervisor::Config {
@@ -201,12 +217,23 @@ pub fn start(config: Config, mut parts: Parts, tasks: &Tasks) -> Result<AgentHan
             seed: u64::try_from(random()? >> 64).unwrap_or(0),
             data_dir: directory(config.data_dir.clone())?,
             run_dirs: inventory.run_dirs.clone(),
-            kinds: kinds.clone(),
+            kinds: offered.clone(),
             facts: inventory.facts(health),
             retention: config.retention,
         },
         Files::new(config.data_dir.clone()),
     )?;
+    for kind in [ExecutorKind::Exec, ExecutorKind::Docker, ExecutorKind::Fake] {
+        let left = if offered.contains(&kind) { 0 } else { opened.known(kind).len() };
+        if left > 0 {
+            tracing::warn!(
+                executor = kind.word(),
+                left,
+                "there are attempts of a kind that is not offered any more"
+            );
+            parts.executors.extend((parts.retired)(kind));
+        }
+    }
     let found = parts.executors.iter_mut().flat_map(|executor| {
         let known = opened.known(executor.kind());
         executor.recover(known)
@@ -219,12 +246,15 @@ pub fn start(config: Config, mut parts: Parts, tasks: &Tasks) -> Result<AgentHan
     let (requests, inbox) = mpsc::channel(QUEUE);
     let handle = AgentHandle { requests };
     events::forward(parts.events, handle.clone(), tasks).map_err(Error::Thread)?;
-    let mut sources: Sources =
-        kinds.iter().map(|kind| (*kind, Arc::new(Segments) as Arc<dyn LogSource>)).collect();
+    // Logs stay when an executor goes.
+    let mut sources: Sources = [ExecutorKind::Exec, ExecutorKind::Docker, ExecutorKind::Fake]
+        .map(|kind| (kind, Arc::new(Segments) as Arc<dyn LogSource>))
+        .into();
     sources.extend(parts.log_sources);
     let driver = Driver::new(driver::Deps {
         supervisor,
         executors: parts.executors,
+        offered,
         inventory,
         config,
         sources,

@@ -11,7 +11,8 @@ use berth_agent::agent::{self, Parts, executor_events};
 use berth_agent::inventory::{Capacity, SharedDir};
 use berth_agent::retention::Retention;
 use berth_client::RequestKey;
-use berth_core::id::ClusterId;
+use berth_core::id::{ClusterId, JournalId};
+use berth_core::job_spec::ExecutorKind;
 use berth_daemon::datadir::{self, DataDir};
 use berth_daemon::metrics::{Endpoint, Health, Registry, Status};
 use berth_daemon::open_files;
@@ -155,10 +156,27 @@ pub(crate) async fn start_agent(
         ..agent::Config::new(name.clone(), config.servers.clone(), data_dir.path())
     };
     let (sink, events) = executor_events();
-    let executors = executors(config, &name, lifetime, &sink)?;
+    let maker = Maker {
+        exec: exec_config(config, &name, lifetime)?,
+        docker: docker_config(
+            config,
+            &name,
+            agent::identity(data_dir.path()).map_err(|e| cannot(AGENT, &e))?,
+        ),
+        sink,
+    };
+    let kind = |word: &String| match word.as_str() {
+        "docker" => ExecutorKind::Docker,
+        "fake" => ExecutorKind::Fake,
+        // The configuration was checked: nothing else is left.
+        _ => ExecutorKind::Exec,
+    };
+    let executors: Vec<Box<dyn Executor>> =
+        config.executors.iter().map(|word| maker.make(kind(word))).collect();
     let exec = executors.iter().filter(|executor| executor.kind() == executor::Kind::Exec);
     let missing = exec.flat_map(|exec| missing(&exec.health())).collect();
-    let parts = Parts { executors, events, log_sources: [].into(), registry };
+    let retired = Box::new(move |kind| Some(maker.make(kind)));
+    let parts = Parts { executors, retired, events, log_sources: [].into(), registry };
     // It reads files and looks for earlier attempts.
     tokio::task::block_in_place(|| agent::start(settings, parts, tasks))
         .map_err(|error| cannot(AGENT, &error))?;
@@ -166,29 +184,28 @@ pub(crate) async fn start_agent(
     Ok(StartedAgent { name, metrics, missing, _data_dir: data_dir })
 }
 
-/// The executors that the node is to offer; one whose engine is missing is there and says so.
-fn executors(
-    config: &config::Agent,
-    name: &str,
-    lifetime: TasksOfAgent,
-    sink: &EventSink,
-) -> Result<Vec<Box<dyn Executor>>, Failure> {
-    let mut executors: Vec<Box<dyn Executor>> = Vec::new();
-    for kind in &config.executors {
-        executors.push(match kind.as_str() {
-            "docker" => Box::new(DockerExecutor::new(docker_config(config, name), sink.clone())),
-            "fake" => Box::new(FakeExecutor::real_time(World::real_time(), sink.clone())),
-            // The configuration was checked: nothing else is left.
-            _ => Box::new(ExecExecutor::new(exec_config(config, name, lifetime)?, sink.clone())),
-        });
-    }
-    Ok(executors)
+/// Makes executors; one whose engine is missing is there and says so.
+struct Maker {
+    exec: exec::Config,
+    docker: docker::Config,
+    sink: EventSink,
 }
 
-fn docker_config(config: &config::Agent, name: &str) -> docker::Config {
+impl Maker {
+    fn make(&self, kind: ExecutorKind) -> Box<dyn Executor> {
+        let sink = self.sink.clone();
+        match kind {
+            ExecutorKind::Exec => Box::new(ExecExecutor::new(self.exec.clone(), sink)),
+            ExecutorKind::Docker => Box::new(DockerExecutor::new(self.docker.clone(), sink)),
+            ExecutorKind::Fake => Box::new(FakeExecutor::real_time(World::real_time(), sink)),
+        }
+    }
+}
+
+fn docker_config(config: &config::Agent, name: &str, journal: JournalId) -> docker::Config {
     docker::Config {
         host: config.docker_socket.clone(),
-        cluster: "berth".to_owned(),
+        agent: journal.to_string(),
         node: name.to_owned(),
         log: LogSizes::default(),
         sweep_every: docker::SWEEP_EVERY,

@@ -28,7 +28,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use berth_core::id::AttemptHandle;
-use berth_core::time::Millis;
+use berth_core::time::{Millis, Timestamp};
+use berth_shim::clock;
 use berth_shim::record::LogSizes;
 use tokio::sync::{Notify, watch};
 
@@ -67,9 +68,10 @@ pub struct Config {
     /// The engine's socket, as `unix:///path` or a plain path. `None`: what `DOCKER_HOST` says, else
     /// `/var/run/docker.sock`.
     pub host: Option<String>,
-    /// The cluster, for labels.
-    pub cluster: String,
-    /// The node, for labels. Two agents that use one engine need two names.
+    /// Whose containers these are, in their names and labels: the id of the agent's journal, so that no two agents of
+    /// one engine take each other's for their own, whatever their nodes are called.
+    pub agent: String,
+    /// The node's name, in a label for people.
     pub node: String,
     /// Bounds of the logs; the engine's own copy is bounded alike.
     pub log: LogSizes,
@@ -145,8 +147,10 @@ impl Executor for DockerExecutor {
         let (reply, answer) = sync_channel(1);
         self.send(Command::Recover { known: known.clone(), reply });
         let found = answer.recv_timeout(RECOVERY).unwrap_or_else(|_| {
-            tracing::error!("the keeper of containers does not answer: the attempts cannot be recovered");
-            Vec::new()
+            // To call them lost would start them a second time elsewhere. The keeper tells their ends when it knows them.
+            tracing::error!("the keeper of containers does not answer: all attempts are taken for running");
+            let started = Timestamp(clock::wall_ms());
+            known.iter().map(|launch| Found::Running { attempt: launch.attempt, started }).collect()
         });
         let names: HashMap<_, _> = known.into_iter().map(|launch| (launch.attempt, launch.name)).collect();
         for one in &found {

@@ -1,6 +1,6 @@
 //! The loop that owns the supervisor and the executors, and performs the outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Deps {
     pub(super) supervisor: Core,
     pub(super) executors: Vec<Box<dyn Executor>>,
+    /// Those that get new work. The others see the attempts through that they have.
+    pub(super) offered: BTreeSet<ExecutorKind>,
     pub(super) inventory: Inventory,
     pub(super) config: Config,
     pub(super) sources: Sources,
@@ -172,7 +174,8 @@ impl Driver {
         let now = Instant::now();
         if now >= self.probe_at {
             self.probe_at = now + PROBE_EVERY;
-            let health = self.executors.iter().map(|(kind, executor)| (*kind, executor.health()));
+            let offered = self.executors.iter().filter(|(kind, _)| self.deps.offered.contains(kind));
+            let health = offered.map(|(kind, executor)| (*kind, executor.health()));
             let facts = Box::new(self.deps.inventory.facts(health));
             self.handle(Input::Facts(facts))?;
         }

@@ -150,7 +150,13 @@ async fn greeted(arrivals: &mut mpsc::Receiver<Came>) -> (Session, proto::Hello)
 fn agent(config: Config, world: &World, tasks: &Tasks) -> AgentHandle {
     let (sink, events) = executor_events();
     let executors: Vec<Box<dyn Executor>> = vec![Box::new(FakeExecutor::real_time(world.clone(), sink))];
-    let parts = Parts { executors, events, log_sources: BTreeMap::new(), registry: Registry::new() };
+    let parts = Parts {
+        executors,
+        retired: Box::new(|_| None),
+        events,
+        log_sources: BTreeMap::new(),
+        registry: Registry::new(),
+    };
     start(config, parts, tasks).unwrap()
 }
 
@@ -197,6 +203,40 @@ async fn it_runs_what_the_leader_wants_and_a_restart_finds_it_again() {
     };
     assert_eq!((reason.kind(), reason.number), (Kind::FailedSignal, 15));
     assert_eq!(handle.figures().await.unwrap().live, 0);
+    tasks.shutdown(Duration::from_secs(10)).await.unwrap();
+    server.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_that_is_not_offered_any_more_sees_its_attempts_through_and_gets_no_new_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let (world, server) = (World::real_time(), Tasks::new());
+    let (address, mut arrivals) = leader(&server).await;
+    let config = Config::new("n1", vec![address], home.path());
+    let tasks = Tasks::new();
+    agent(config.clone(), &world, &tasks);
+    let (mut session, _) = greeted(&mut arrivals).await;
+    session.desire(true, vec![fake_order(1, 600_000)]).await;
+    assert!(matches!(session.reports().await[0].update, Some(proto::attempt_report::Update::Started(_))));
+    tasks.shutdown(Duration::from_secs(10)).await.unwrap();
+
+    let tasks = Tasks::new();
+    let (sink, events) = executor_events();
+    let later = world.clone();
+    let retired = Box::new(move |kind| {
+        assert_eq!(kind, ExecutorKind::Fake);
+        Some(Box::new(FakeExecutor::real_time(later.clone(), sink.clone())) as Box<dyn Executor>)
+    });
+    let (executors, log_sources, registry) = (Vec::new(), BTreeMap::new(), Registry::new());
+    start(config, Parts { executors, retired, events, log_sources, registry }, &tasks).unwrap();
+    let (mut session, hello) = greeted(&mut arrivals).await;
+    assert!(hello.facts.unwrap().executors.is_empty());
+    session.index = 100;
+    session.desire(true, vec![fake_order(1, 600_000), fake_order(2, 10)]).await;
+    assert_eq!(session.end().await.kind(), Kind::StartFailed);
+    assert_eq!(world.running(), [AttemptHandle(1)]);
+    session.desire(false, vec![crate::message::Order { name: "a1".into(), ..stop(1) }]).await;
+    assert_eq!(session.end().await.kind(), Kind::FailedSignal);
     tasks.shutdown(Duration::from_secs(10)).await.unwrap();
     server.shutdown(Duration::from_secs(10)).await.unwrap();
 }
@@ -262,8 +302,13 @@ async fn logs_are_served_beside_the_session_within_their_credit() {
 #[test]
 fn an_agent_without_servers_does_not_start() {
     let (_, events) = executor_events();
-    let parts =
-        Parts { executors: Vec::new(), events, log_sources: BTreeMap::new(), registry: Registry::new() };
+    let parts = Parts {
+        executors: Vec::new(),
+        retired: Box::new(|_| None),
+        events,
+        log_sources: BTreeMap::new(),
+        registry: Registry::new(),
+    };
     let config = Config::new("n1", Vec::new(), "/nowhere");
     assert!(matches!(start(config, parts, &Tasks::new()), Err(Error::NoServers)));
 }

@@ -8,6 +8,7 @@ use bollard::models::{
 };
 
 use super::Config;
+use super::trace::Trace;
 use super::writable::Places;
 use crate::executor::Launch;
 
@@ -47,12 +48,12 @@ impl User {
 /// The name of an attempt's container: unique at the engine, so that there can be no second one.
 pub(super) fn name(config: &Config, attempt_name: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
-    format!("berth-{}-{}-{attempt_name}", config.cluster, config.node).chars().map(fits).collect()
+    format!("berth-{}-{attempt_name}", config.agent).chars().map(fits).collect()
 }
 
 /// The labels by which the containers of this agent are found.
 pub(super) fn labels_of_agent(config: &Config) -> Vec<String> {
-    vec![format!("berth.cluster={}", config.cluster), format!("berth.node={}", config.node)]
+    vec![format!("berth.agent={}", config.agent)]
 }
 
 /// The labels by which the container of one attempt is found.
@@ -61,6 +62,12 @@ pub(super) fn labels_of_attempt(config: &Config, launch: &Launch) -> Vec<String>
     labels.push(format!("berth.attempt={}", launch.attempt.0));
     labels.push(format!("berth.name={}", launch.name));
     labels
+}
+
+/// The container of an attempt that may have been begun: the one that was noted, else the one that it would get now.
+pub(super) fn of_attempt(config: &Config, launch: &Launch) -> String {
+    let noted = Trace::find(&launch.dir).flatten().map(|trace| trace.container);
+    noted.unwrap_or_else(|| name(config, &launch.name))
 }
 
 /// The whole container. Paths that are no text cannot be mounted and are given back as an error.
@@ -86,7 +93,8 @@ pub(super) fn body(
     if launch.env.iter().all(|(key, _)| key != "BERTH_OUTPUT") {
         env.push(format!("BERTH_OUTPUT={}", places.output.display()));
     }
-    let labels = labels_of_attempt(config, launch);
+    let mut labels = labels_of_attempt(config, launch);
+    labels.push(format!("berth.node={}", config.node));
     let labels = labels.iter().filter_map(|label| label.split_once('='));
     Ok(ContainerCreateBody {
         image: Some(image.to_owned()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 use std::time::Duration;
 
 use berth_core::id::AttemptHandle;
@@ -13,7 +13,7 @@ use tokio::runtime;
 use tokio::select;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Attempt, Wish};
 use super::engine::Connection;
@@ -23,6 +23,9 @@ use crate::executor::{Event, Found, Health, Launch};
 
 /// How often the engine is looked for.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How long containers are looked at after a restart of the agent, all together. The rest is taken for running, and its
+/// tasks find out more.
+const LOOKING_MAX: Duration = Duration::from_secs(30);
 /// Sweeps that must see a container of no known attempt before it is removed: one may be on its way.
 const STRAY_SWEEPS: u32 = 3;
 /// Containers that are being made and started at the same time; an engine does little more at once.
@@ -55,8 +58,8 @@ pub(super) struct Keeper {
     health: watch::Sender<Health>,
     tasks: JoinSet<Done>,
     attempts: HashMap<AttemptHandle, watch::Sender<Wish>>,
-    /// The containers of attempts that are started and not yet acknowledged.
-    held: BTreeSet<String>,
+    /// The containers of attempts that are started and not yet acknowledged, by the attempts' names.
+    held: BTreeMap<String, String>,
     /// Containers that could not be removed when they should; tried again after each probe.
     leaving: BTreeSet<String>,
     /// Containers of no known attempt, and how many sweeps have seen them. None are looked for before
@@ -98,7 +101,7 @@ impl Keeper {
             health,
             tasks: JoinSet::new(),
             attempts: HashMap::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             leaving: BTreeSet::new(),
             strays: None,
             starting: Arc::new(Semaphore::new(STARTING_MAX)),
@@ -198,13 +201,16 @@ impl Keeper {
                 }
             }
             Command::Remove { name } => {
-                let container = container::name(&self.shared.config, &name);
-                self.held.remove(&container);
-                self.remove(container);
+                let held = self.held.remove(&name);
+                self.remove(held.unwrap_or_else(|| container::name(&self.shared.config, &name)));
             }
             Command::Recover { known, reply } => {
                 let found = self.recover(known).await;
-                let _ = reply.try_send(found);
+                if let Err(TrySendError::Full(found) | TrySendError::Disconnected(found)) =
+                    reply.try_send(found)
+                {
+                    self.tell_late(found);
+                }
             }
         }
     }
@@ -212,28 +218,48 @@ impl Keeper {
     /// A new attempt, held until it is acknowledged.
     fn attempt(&mut self, launch: Launch) -> (AttemptHandle, Attempt) {
         let handle = launch.attempt;
-        let container = container::name(&self.shared.config, &launch.name);
+        let container = container::of_attempt(&self.shared.config, &launch);
         let (sender, wish) = watch::channel(Wish::default());
         self.attempts.insert(handle, sender);
-        self.held.insert(container.clone());
+        self.held.insert(launch.name.clone(), container.clone());
         (handle, Attempt { shared: Arc::clone(&self.shared), launch, container, wish })
     }
 
     async fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {
         let (mut found, mut reachable) = (Vec::new(), true);
+        let deadline = Instant::now() + LOOKING_MAX;
         for launch in known {
-            let answer = recovery::look(&self.shared, &launch, &mut reachable).await;
+            let look = recovery::look(&self.shared, &launch, &mut reachable);
+            let answer = match timeout_at(deadline, look).await {
+                Ok(answer) => answer,
+                Err(_) => recovery::without_engine(&launch),
+            };
             match answer {
                 None => continue,
                 Some(Found::Running { attempt, started }) => self.adopt(launch, started, attempt),
                 Some(Found::Ended { .. }) => {
-                    self.held.insert(container::name(&self.shared.config, &launch.name));
+                    let container = container::of_attempt(&self.shared.config, &launch);
+                    self.held.insert(launch.name, container);
                 }
             }
             found.extend(answer);
         }
         self.strays.get_or_insert_default();
         found
+    }
+
+    /// Tells the ends that were found when nobody waited for them any more.
+    fn tell_late(&mut self, found: Vec<Found>) {
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move {
+            for one in found {
+                let Found::Ended { attempt, end } = one else { continue };
+                if shared.emit(Event::Ended { attempt, end }).await.is_err() {
+                    break;
+                }
+            }
+            Done::Told
+        });
     }
 
     fn adopt(&mut self, launch: Launch, started: Timestamp, handle: AttemptHandle) {
@@ -277,7 +303,8 @@ impl Keeper {
         self.look_at_all();
         let Some(before) = &mut self.strays else { return };
         let mut strays = BTreeMap::new();
-        for (name, runs) in listed.iter().filter_map(named).filter(|(name, _)| !self.held.contains(name)) {
+        let held: BTreeSet<&String> = self.held.values().collect();
+        for (name, runs) in listed.iter().filter_map(named).filter(|(name, _)| !held.contains(name)) {
             let seen = before.get(&name).map_or(1, |seen| seen + 1);
             if seen == STRAY_SWEEPS {
                 tracing::error!(container = name, runs, "a container of no known attempt is removed");

@@ -6,7 +6,7 @@
 //! | neither `container.rec` nor a container | no trace: it was never begun |
 //! | the engine does not answer | running; its task finds out more when there is an engine |
 //! | container runs | running |
-//! | container is over | ended as the engine says, with the rest of its log |
+//! | container is over | running; its task takes the rest of its log and tells the end |
 //! | container was never started | start_failed |
 //! | no container, start is noted | failed(signal 9): somebody removed it by force |
 //! | no container, no start | start_failed |
@@ -14,11 +14,9 @@
 use berth_core::time::Timestamp;
 use berth_shim::clock;
 
-use super::attempt::{conclude, vanished};
-use super::output_log::OutputLog;
+use super::attempt::vanished;
 use super::sight::{Sight, see};
 use super::trace::Trace;
-use super::usage::Usage;
 use super::{Shared, container};
 use crate::ending;
 use crate::executor::{Found, Launch};
@@ -32,7 +30,7 @@ pub(super) async fn look(shared: &Shared, launch: &Launch, reachable: &mut bool)
     }
     let trace = Trace::find(dir);
     let noted = trace.as_ref().and_then(|trace| trace.as_ref()?.started);
-    let name = container::name(&shared.config, &launch.name);
+    let name = container::of_attempt(&shared.config, launch);
     let seen = match reachable {
         true => shared.engine.inspect(&name).await,
         false => Err(super::engine::Error::Unreachable),
@@ -40,10 +38,8 @@ pub(super) async fn look(shared: &Shared, launch: &Launch, reachable: &mut bool)
     let end = match seen {
         Ok(answer) => match see(answer) {
             Sight::Running { started } => return Some(Found::Running { attempt, started }),
-            Sight::Over(over) => {
-                let log = OutputLog::resume(dir, shared.config.log);
-                conclude(shared, launch, &name, log, (over, Usage::default())).await
-            }
+            // Logs can be long, and nobody must wait for them to learn that nothing is lost.
+            Sight::Over(over) => return Some(Found::Running { attempt, started: over.started }),
             Sight::NotStarted(_) => {
                 let cause = "the agent ended before it started the container";
                 ending::record_not_started(dir, cause);
@@ -58,9 +54,22 @@ pub(super) async fn look(shared: &Shared, launch: &Launch, reachable: &mut bool)
             trace?;
             *reachable = false;
             tracing::warn!(container = name, %error, "taken for running until the engine answers");
-            let started = noted.unwrap_or(Timestamp(clock::wall_ms()));
-            return Some(Found::Running { attempt, started });
+            return Some(unseen(launch, noted));
         }
     };
     Some(Found::Ended { attempt, end })
+}
+
+/// The answer for an attempt that was not looked at in time, as far as its directory tells.
+pub(super) fn without_engine(launch: &Launch) -> Option<Found> {
+    if let Some(end) = ending::recorded(&launch.dir) {
+        return Some(Found::Ended { attempt: launch.attempt, end });
+    }
+    let trace = Trace::find(&launch.dir)?;
+    Some(unseen(launch, trace.and_then(|trace| trace.started)))
+}
+
+fn unseen(launch: &Launch, noted: Option<Timestamp>) -> Found {
+    let started = noted.unwrap_or(Timestamp(clock::wall_ms()));
+    Found::Running { attempt: launch.attempt, started }
 }

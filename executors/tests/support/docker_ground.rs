@@ -29,7 +29,7 @@ static GROUNDS: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct DockerGround {
     dir: tempfile::TempDir,
     ground: Ground,
-    pub(crate) node: String,
+    pub(crate) agent: String,
     pub(crate) host: String,
     image: String,
 }
@@ -47,9 +47,9 @@ impl DockerGround {
             std::env::var("BERTH_TEST_DOCKER_IMAGE").unwrap_or_else(|_| "berth-test:local".to_owned());
         let dir = tempfile::tempdir().unwrap();
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
-        let node = format!("test-{}-{number}", std::process::id());
+        let agent = format!("test-{}-{number}", std::process::id());
         let ground = Ground::new(dir.path().to_owned());
-        Some(DockerGround { dir, ground, node, host, image })
+        Some(DockerGround { dir, ground, agent, host, image })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,8 +59,8 @@ impl DockerGround {
     pub(crate) fn config(&self) -> Config {
         Config {
             host: Some(self.host.clone()),
-            cluster: "test".to_owned(),
-            node: self.node.clone(),
+            agent: self.agent.clone(),
+            node: self.agent.clone(),
             log: LogSizes::default(),
             sweep_every: SWEEP_EVERY,
         }
@@ -110,7 +110,7 @@ impl DockerGround {
 
     /// The container's name.
     pub(crate) fn container(&self, launch: &Launch) -> String {
-        format!("berth-test-{}-{}", self.node, launch.name)
+        format!("berth-{}-{}", self.agent, launch.name)
     }
 
     /// Talks to the engine beside the executor.
@@ -124,7 +124,7 @@ impl DockerGround {
 
     /// The names of this ground's containers.
     pub(crate) fn containers(&self) -> Vec<String> {
-        let filters = [("label".to_owned(), vec![format!("berth.node={}", self.node)])].into();
+        let filters = [("label".to_owned(), vec![format!("berth.agent={}", self.agent)])].into();
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.engine(async |docker| docker.list_containers(Some(options)).await.unwrap());
         let names = listed.into_iter().filter_map(|one| Some(one.names?.first()?[1..].to_owned()));
