@@ -155,6 +155,7 @@ mod tests {
             started: Some(Timestamp(5)),
             at: Timestamp(6),
             output: Vec::new(),
+            usage: Default::default(),
         }
     }
 
@@ -240,6 +241,7 @@ mod tests {
             started: None,
             at: Timestamp(1),
             output: vec![b'x'; 64 * 1024],
+            usage: Default::default(),
         };
         for attempt in 0..100 {
             reports.push(AttemptHandle(attempt), large.clone());

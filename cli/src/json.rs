@@ -71,6 +71,8 @@ fn attempt(attempt: &AttemptView) -> Value {
         "placed_ms": attempt.placed_ms,
         "started_ms": attempt.started_ms,
         "ended_ms": attempt.ended_ms,
+        "memory_peak_bytes": attempt.memory_peak_bytes,
+        "cpu_ms": attempt.cpu_ms,
     })
 }
 

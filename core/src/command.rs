@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::{AttemptHandle, JobHandle, JournalId, NodeEpoch, NodeHandle, RequestId, RunId, TaskHandle};
 use crate::job_spec::JobSpec;
-use crate::model::NodeFacts;
+use crate::model::{NodeFacts, Usage};
 use crate::reason::{EndReason, SkipReason};
 use crate::resources::NamedResources;
 use crate::time::{Millis, Timestamp};
@@ -172,6 +172,8 @@ pub enum AttemptUpdate {
         at: Timestamp,
         /// What it left in its output file, lines of `key=value`.
         output: Vec<u8>,
+        /// What it used.
+        usage: Usage,
     },
 }
 

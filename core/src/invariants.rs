@@ -33,6 +33,7 @@ pub fn check(state: &State) -> Check {
     what_waits_for_time_has_a_timer(state)?;
     runs_know_their_open_steps(state)?;
     nothing_is_lost(state)?;
+    usages_belong_to_attempts(state)?;
     the_hash_is_the_sum_of_the_records(state)
 }
 
@@ -271,6 +272,15 @@ fn moves_are_legal(before: &State, after: &State) -> Check {
         let Some(next) = after.tables.tasks.get(handle) else { continue };
         let stays = matches!(task.state, TaskState::Ended(_));
         holds("what is over stays so", !stays || task == next, || format!("{handle:?} {task:?} {next:?}"))?;
+    }
+    Ok(())
+}
+
+/// What is kept beside the records goes with them.
+fn usages_belong_to_attempts(state: &State) -> Check {
+    for (handle, usage) in state.tables.usages.iter() {
+        let over = state.tables.attempts.get(*handle).is_some_and(|attempt| !attempt.is_live());
+        holds("a usage belongs to an attempt that is over", over, || format!("{handle:?} {usage:?}"))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod run;
 mod task;
 mod tenant;
 mod timer;
+mod usage;
 
 pub use attempt::{Attempt, AttemptState, Previous};
 pub use job::{Cursor, Job, Outcome, OutcomeKind, SpecRecord};
@@ -17,6 +18,7 @@ pub use run::{Files, Run, RunCause, RunState, RunSummary, Step, StepState};
 pub use task::{Task, TaskState};
 pub use tenant::{RequestClass, Tenant};
 pub use timer::Timer;
+pub use usage::Usage;
 
 #[cfg(test)]
 mod tests {

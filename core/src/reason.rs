@@ -33,8 +33,9 @@ pub enum EndReason {
     StartFailed(Detail),
     /// A precondition was not met in time.
     PreconditionFailed,
-    /// A postcondition did not hold after exit code 0.
-    PostconditionFailed,
+    /// A postcondition did not hold after exit code 0; the text says which. That what a task leaves for later ones can
+    /// be read is one that every task has.
+    PostconditionFailed(Detail),
     /// Its health checks failed.
     Unhealthy,
     /// A task it comes after did not succeed.
@@ -71,7 +72,7 @@ impl EndReason {
             EndReason::NodeLost => "node_lost",
             EndReason::StartFailed(_) => "start_failed",
             EndReason::PreconditionFailed => "precondition_failed",
-            EndReason::PostconditionFailed => "postcondition_failed",
+            EndReason::PostconditionFailed(_) => "postcondition_failed",
             EndReason::Unhealthy => "unhealthy",
             EndReason::UpstreamFailed => "upstream_failed",
             EndReason::Skipped(_) => "skipped",
@@ -86,6 +87,9 @@ impl fmt::Display for EndReason {
             EndReason::FailedSignal(signal) => write!(f, "failed(signal {signal})"),
             EndReason::Cancelled(by) => write!(f, "cancelled(by {by})"),
             EndReason::StartFailed(cause) => write!(f, "start_failed({cause})"),
+            EndReason::PostconditionFailed(what) if !what.is_empty() => {
+                write!(f, "postcondition_failed({what})")
+            }
             EndReason::Skipped(SkipReason::Overlap) => write!(f, "skipped(overlap)"),
             EndReason::Skipped(SkipReason::CatchUp) => write!(f, "skipped(catch_up)"),
             EndReason::Succeeded
@@ -95,7 +99,7 @@ impl fmt::Display for EndReason {
             | EndReason::Preempted
             | EndReason::NodeLost
             | EndReason::PreconditionFailed
-            | EndReason::PostconditionFailed
+            | EndReason::PostconditionFailed(_)
             | EndReason::Unhealthy
             | EndReason::UpstreamFailed => f.write_str(self.word()),
         }

@@ -44,7 +44,8 @@ pub(crate) fn end(dir: &Path, record: ExitRecord) -> End {
             // A cut output would be worse than none: later tasks would take it for whole. The true
             // failure of a program that failed anyway is the better news.
             if reason.is_success() {
-                reason = EndReason::DiskExceeded;
+                let what = format!("BERTH_OUTPUT: the output is larger than {OUTPUT_MAX} bytes");
+                reason = EndReason::PostconditionFailed(what.into());
             }
             Vec::new()
         }

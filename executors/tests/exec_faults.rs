@@ -410,7 +410,9 @@ fn output_past_its_bound_fails_the_attempt_and_links_are_not_followed() {
     let exact = agent.end_of(&ground.script("head -c 65536 /dev/zero > $BERTH_OUTPUT"));
     assert_eq!((exact.reason, exact.output.len()), (EndReason::Succeeded, 65_536));
     let large = agent.end_of(&ground.script("head -c 65537 /dev/zero > $BERTH_OUTPUT"));
-    assert_eq!((large.reason, large.output.len()), (EndReason::DiskExceeded, 0));
+    assert_eq!(large.output.len(), 0);
+    let why = "BERTH_OUTPUT: the output is larger than 65536 bytes";
+    assert_eq!(large.reason, EndReason::PostconditionFailed(why.into()));
     let failed = agent.end_of(&ground.script("head -c 65537 /dev/zero > $BERTH_OUTPUT; exit 3"));
     assert_eq!(failed.reason, EndReason::FailedExit(3));
     let link = ground.script("exit 0");

@@ -149,7 +149,9 @@ impl Played {
             }),
             started_ms: Some(1),
             at_ms: 2,
-            output: Vec::new().into(),
+            memory_peak_bytes: Some(3 << 20),
+            cpu_ms: Some(40),
+            ..Default::default()
         };
         let update = Some(agent::attempt_report::Update::Ended(ended));
         let report = agent::AttemptReport { sequence, attempt: order.attempt, update };
@@ -243,6 +245,10 @@ async fn a_job_goes_from_submit_over_an_agent_to_its_end() {
     assert_eq!(view.tasks_succeeded, 2);
     check_metrics(&house.registry.encode());
     assert_eq!(view.reason.unwrap().kind(), v1::end_reason::Kind::Succeeded);
+    let request = v1::ListTasksRequest { run: submitted.run.clone(), ..Default::default() };
+    let tasks = runs.list_tasks(request).await.unwrap().into_inner().tasks;
+    let attempt = &tasks[0].attempts[0];
+    assert_eq!((attempt.memory_peak_bytes, attempt.cpu_ms), (Some(3 << 20), Some(40)));
 
     house.tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, house.server.ended()).await.unwrap().unwrap();

@@ -18,6 +18,7 @@ fn an_end() -> AttemptUpdate {
         started: Some(Timestamp(5)),
         at: Timestamp(6),
         output: vec![0, 10, 13, 255],
+        usage: berth_core::model::Usage::new(1 << 20, 12),
     }
 }
 

@@ -28,6 +28,7 @@ fn ended(number: u64) -> Attempt {
         started: None,
         at: Timestamp(1),
         output: Vec::new(),
+        usage: Default::default(),
     };
     Attempt { end: Some(end), ..an_attempt(number) }
 }

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use berth_core::command::AttemptUpdate;
 use berth_core::id::AttemptHandle;
+use berth_core::model::Usage;
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::executor;
@@ -145,7 +146,13 @@ impl<D: Disk> Supervisor<D> {
         reason: EndReason,
         now: Now,
     ) {
-        let end = AttemptUpdate::Ended { reason, started: None, at: now.wall, output: Vec::new() };
+        let end = AttemptUpdate::Ended {
+            reason,
+            started: None,
+            at: now.wall,
+            output: Vec::new(),
+            usage: Usage::default(),
+        };
         self.reports.push(handle, end.clone());
         let attempt = Attempt {
             name,

@@ -2,6 +2,7 @@
 
 use berth_core::command::AttemptUpdate;
 use berth_core::id::AttemptHandle;
+use berth_core::model::Usage;
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_executors::executor::{End, Event};
@@ -60,6 +61,7 @@ impl<D: Disk> Supervisor<D> {
             started: end.started.or(attempt.state.started.map(|(at, _)| at)),
             at: end.finished,
             output: end.output,
+            usage: Usage::new(end.memory_peak, end.cpu_ms),
         };
         let (name, unwanted) = (attempt.name.clone(), attempt.unwanted);
         self.journal.note_end(&name, handle, &update)?;

@@ -119,7 +119,13 @@ fn report_all(
 }
 
 fn failed(at: Timestamp) -> AttemptUpdate {
-    AttemptUpdate::Ended { reason: EndReason::FailedExit(1), started: None, at, output: Vec::new() }
+    AttemptUpdate::Ended {
+        reason: EndReason::FailedExit(1),
+        started: None,
+        at,
+        output: Vec::new(),
+        usage: berth_core::model::Usage::default(),
+    }
 }
 
 /// When the last retry is due.

@@ -39,7 +39,10 @@ impl Change<'_> {
         }
         match report.update {
             AttemptUpdate::Started { at } => self.attempt_started(report.attempt, at),
-            AttemptUpdate::Ended { reason, started, at, output } => {
+            AttemptUpdate::Ended { reason, started, at, output, usage } => {
+                if !usage.is_unknown() {
+                    self.state.tables.usages.insert(report.attempt, usage);
+                }
                 self.attempt_ended(report.attempt, reason, started, at, &output);
             }
         }

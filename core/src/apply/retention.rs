@@ -76,6 +76,7 @@ impl Change<'_> {
             let record = self.state.tables.tasks.remove(task).expect("an opened index has a record");
             let mut attempt = Some(record.latest);
             while let Some(handle) = attempt {
+                self.state.tables.usages.remove(&handle);
                 attempt =
                     self.state.tables.attempts.remove(handle).and_then(|attempt| attempt.previous.get());
             }

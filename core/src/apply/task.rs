@@ -195,8 +195,8 @@ impl Change<'_> {
                 cause.clone()
             }
             (_, EndReason::Succeeded) if !output.is_empty() => match self.keep_output(task, output) {
-                true => EndReason::Succeeded,
-                false => EndReason::PostconditionFailed,
+                Ok(()) => EndReason::Succeeded,
+                Err(why) => EndReason::PostconditionFailed(format!("BERTH_OUTPUT: {why}").into()),
             },
             (_, reason) => reason,
         }
@@ -223,18 +223,18 @@ impl Change<'_> {
         }
     }
 
-    /// Keeps what a task left for later ones; false when it is malformed or too much.
-    fn keep_output(&mut self, handle: TaskHandle, output: &[u8]) -> bool {
-        let Ok(outputs) = Outputs::parse(output) else { return false };
+    /// Keeps what a task left for later ones; the error says what is wrong with it.
+    fn keep_output(&mut self, handle: TaskHandle, output: &[u8]) -> Result<(), String> {
+        let outputs = Outputs::parse(output)?;
         let step = self.state.task(handle).step;
         let run = self.state.step(step).run;
         let bytes = u32::try_from(output.len()).unwrap_or(u32::MAX);
         let total = self.state.run(run).output_bytes.saturating_add(bytes);
         if total > RUN_OUTPUT_BYTES_MAX {
-            return false;
+            return Err(format!("the outputs of the whole run are larger than {RUN_OUTPUT_BYTES_MAX} bytes"));
         }
         self.state.tables.runs.update(run, |run| run.output_bytes = total);
         self.state.tables.outputs.insert(handle, Arc::new(outputs));
-        true
+        Ok(())
     }
 }

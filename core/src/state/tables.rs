@@ -7,7 +7,7 @@ use crate::id::{
 };
 use crate::model::{
     Attempt, Job, Node, Outcome, Outputs, RequestClass, Run, RunSummary, SpecRecord, Step, Task, Tenant,
-    Timer,
+    Timer, Usage,
 };
 use crate::reply::Reply;
 use crate::table::{ColdTable, HotTable};
@@ -40,6 +40,8 @@ pub struct Tables {
     pub tasks: HotTable<TaskHandle, Task>,
     /// Attempts.
     pub attempts: HotTable<AttemptHandle, Attempt>,
+    /// What attempts that are over have used, where that is known.
+    pub usages: ColdTable<AttemptHandle, Usage>,
     /// What tasks left for later ones.
     pub outputs: ColdTable<TaskHandle, Arc<Outputs>>,
     /// Nodes.
@@ -115,6 +117,7 @@ impl Tables {
             steps: HotTable::new("step"),
             tasks: HotTable::new("task"),
             attempts: HotTable::new("attempt"),
+            usages: ColdTable::new("usage"),
             outputs: ColdTable::new("output"),
             nodes: HotTable::new("node"),
             timers: ColdTable::new("timer"),
@@ -136,6 +139,7 @@ impl Tables {
             self.steps.hash(),
             self.tasks.hash(),
             self.attempts.hash(),
+            self.usages.hash(),
             self.outputs.hash(),
             self.nodes.hash(),
             self.timers.hash(),

@@ -25,7 +25,7 @@ pub fn from_proto(reason: v1::EndReason) -> Result<EndReason, Error> {
         Kind::NodeLost => EndReason::NodeLost,
         Kind::StartFailed => EndReason::StartFailed(reason.text.into()),
         Kind::PreconditionFailed => EndReason::PreconditionFailed,
-        Kind::PostconditionFailed => EndReason::PostconditionFailed,
+        Kind::PostconditionFailed => EndReason::PostconditionFailed(reason.text.into()),
         Kind::Unhealthy => EndReason::Unhealthy,
         Kind::UpstreamFailed => EndReason::UpstreamFailed,
         Kind::Skipped => EndReason::Skipped(skip_from_proto(reason.skip, "skip")?),
@@ -59,7 +59,10 @@ pub fn to_proto(reason: &EndReason) -> v1::EndReason {
             Kind::StartFailed
         }
         EndReason::PreconditionFailed => Kind::PreconditionFailed,
-        EndReason::PostconditionFailed => Kind::PostconditionFailed,
+        EndReason::PostconditionFailed(what) => {
+            message.text = what.to_string();
+            Kind::PostconditionFailed
+        }
         EndReason::Unhealthy => Kind::Unhealthy,
         EndReason::UpstreamFailed => Kind::UpstreamFailed,
         EndReason::Skipped(skip) => {

@@ -2,7 +2,7 @@
 
 use berth_core::command::{AttemptReport, AttemptUpdate};
 use berth_core::id::AttemptHandle;
-use berth_core::model::OUTPUT_BYTES_MAX;
+use berth_core::model::{OUTPUT_BYTES_MAX, Usage};
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use prost::bytes::Bytes;
@@ -34,6 +34,7 @@ pub fn from_proto(report: agent::AttemptReport) -> Result<AttemptReport, Error> 
                 started: ended.started_ms.map(Timestamp),
                 at: Timestamp(ended.at_ms),
                 output,
+                usage: Usage::new(ended.memory_peak_bytes.unwrap_or(0), ended.cpu_ms.unwrap_or(0)),
             }
         }
     };
@@ -44,11 +45,13 @@ pub fn from_proto(report: agent::AttemptReport) -> Result<AttemptReport, Error> 
 pub fn to_proto(report: &AttemptReport) -> agent::AttemptReport {
     let update = match &report.update {
         AttemptUpdate::Started { at } => Update::Started(agent::Started { at_ms: at.0 }),
-        AttemptUpdate::Ended { reason, started, at, output } => Update::Ended(agent::Ended {
+        AttemptUpdate::Ended { reason, started, at, output, usage } => Update::Ended(agent::Ended {
             reason: Some(reason::to_proto(reason)),
             started_ms: started.map(|at| at.0),
             at_ms: at.0,
             output: Bytes::copy_from_slice(output),
+            memory_peak_bytes: Some(usage.memory_peak()).filter(|bytes| *bytes > 0),
+            cpu_ms: Some(usage.cpu_ms.into()).filter(|ms| *ms > 0),
         }),
     };
     agent::AttemptReport { sequence: report.sequence, attempt: report.attempt.0, update: Some(update) }
@@ -62,6 +65,7 @@ fn shortened(reason: EndReason) -> EndReason {
     match reason {
         EndReason::Cancelled(by) => EndReason::Cancelled(cut(&by)),
         EndReason::StartFailed(cause) => EndReason::StartFailed(cut(&cause)),
+        EndReason::PostconditionFailed(what) => EndReason::PostconditionFailed(cut(&what)),
         other @ (EndReason::Succeeded
         | EndReason::FailedExit(_)
         | EndReason::FailedSignal(_)
@@ -71,7 +75,6 @@ fn shortened(reason: EndReason) -> EndReason {
         | EndReason::Preempted
         | EndReason::NodeLost
         | EndReason::PreconditionFailed
-        | EndReason::PostconditionFailed
         | EndReason::Unhealthy
         | EndReason::UpstreamFailed
         | EndReason::Skipped(_)) => other,

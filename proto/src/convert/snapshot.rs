@@ -59,6 +59,7 @@ fn records(tables: &Tables) -> impl Iterator<Item = Body> + '_ {
         .chain(tables.nodes.iter().map(|(handle, node)| cluster::node_to_proto(handle, node)))
         .chain(tables.timers.iter().map(|((at, timer), ())| cluster::timer_to_proto(*at, *timer)))
         .chain(tables.requests.iter().map(|(key, request)| cluster::request_to_proto(*key, request)))
+        .chain(tables.usages.iter().map(|(attempt, usage)| runs::usage_to_proto(*attempt, *usage)))
 }
 
 /// Packs records into chunks and adds the end.

@@ -8,7 +8,7 @@ use berth_core::job_spec::{ExecutorKind, JobSpec};
 use berth_core::model::{
     Attempt, AttemptState, Cursor, Drain, Files, Job, Node, NodeFacts, NodeState, Outcome, OutcomeKind,
     Outputs, RequestClass, Run, RunCause, RunState, RunSummary, SpecRecord, Step, StepState, Task, TaskState,
-    Tenant, Timer,
+    Tenant, Timer, Usage,
 };
 use berth_core::reason::{EndReason, SkipReason};
 use berth_core::reply::Reply;
@@ -247,6 +247,7 @@ fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, salt: u64) {
             state: attempt_state,
         };
         tables.attempts.insert(attempt, record);
+        tables.usages.insert(attempt, Usage { memory_peak_kib: index + 1, cpu_ms: 5 });
         let outputs = Outputs::parse(b"parts=a\nparts=b\nx=\n").expect("lines of key=value");
         tables.outputs.insert(task, Arc::new(outputs));
     }

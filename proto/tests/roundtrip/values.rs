@@ -175,7 +175,7 @@ pub(crate) fn end_reason() -> impl Strategy<Value = EndReason> {
         Just(EndReason::NodeLost),
         ".{0,20}".prop_map(EndReason::StartFailed),
         Just(EndReason::PreconditionFailed),
-        Just(EndReason::PostconditionFailed),
+        ".{0,20}".prop_map(EndReason::PostconditionFailed),
         Just(EndReason::Unhealthy),
         Just(EndReason::UpstreamFailed),
         skip().prop_map(EndReason::Skipped),
@@ -185,8 +185,11 @@ pub(crate) fn end_reason() -> impl Strategy<Value = EndReason> {
 pub(crate) fn attempt_report() -> impl Strategy<Value = AttemptReport> {
     let update = prop_oneof![
         instant().prop_map(|at| AttemptUpdate::Started { at }),
-        (end_reason(), option::of(instant()), instant(), vec(any::<u8>(), 0..20))
-            .prop_map(|(reason, started, at, output)| AttemptUpdate::Ended { reason, started, at, output }),
+        (end_reason(), option::of(instant()), instant(), vec(any::<u8>(), 0..20), any::<(u32, u32)>())
+            .prop_map(|(reason, started, at, output, (memory_peak_kib, cpu_ms))| {
+                let usage = berth_core::model::Usage { memory_peak_kib, cpu_ms };
+                AttemptUpdate::Ended { reason, started, at, output, usage }
+            }),
     ];
     (1u64.., any::<u64>(), update).prop_map(|(sequence, attempt, update)| AttemptReport {
         sequence,

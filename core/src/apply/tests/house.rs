@@ -116,7 +116,16 @@ impl House {
 
     pub(crate) fn end_with_output(&mut self, attempt: AttemptHandle, reason: EndReason, output: &str) {
         let at = self.now;
-        self.report(attempt, AttemptUpdate::Ended { reason, started: Some(at), at, output: output.into() });
+        self.report(
+            attempt,
+            AttemptUpdate::Ended {
+                reason,
+                started: Some(at),
+                at,
+                output: output.into(),
+                usage: crate::model::Usage::default(),
+            },
+        );
     }
 
     pub(crate) fn end_of(&self, run: RunHandle) -> Option<EndReason> {

@@ -103,7 +103,8 @@ fn an_output_that_cannot_be_read_fails_the_task() {
     let run = house.run(a_job("w", vec![a_task("a", &[])]));
     let attempt = house.place(house.task(run, 0, 0), node).unwrap();
     house.end_with_output(attempt, EndReason::Succeeded, "no equals sign");
-    assert_eq!(house.end_of(run), Some(EndReason::PostconditionFailed));
+    let why = "BERTH_OUTPUT: line 1 of the output is not key=value";
+    assert_eq!(house.end_of(run), Some(EndReason::PostconditionFailed(why.into())));
 }
 
 #[test]
@@ -265,6 +266,7 @@ fn a_long_cancel_goes_on_over_several_entries() {
         started: None,
         at,
         output: vec![],
+        usage: crate::model::Usage::new(2_000, 3),
     };
     let reports = (1u64..).zip(&attempts).map(|(sequence, &attempt)| crate::command::AttemptReport {
         sequence,
@@ -279,6 +281,8 @@ fn a_long_cancel_goes_on_over_several_entries() {
         reports: reports.collect(),
     }));
     assert_eq!(house.state.step(house.step(run, 0)).backoff, 5000);
+    let usage = house.state.tables().usages.get(&attempts[0]).unwrap();
+    assert_eq!((usage.memory_peak(), usage.cpu_ms), (2_048, 3));
     house.ask(Command::CancelRun { run: house.state.run(run).id });
     assert_eq!(house.end_of(run), None);
     house.advance();

@@ -37,8 +37,13 @@ fn an_agent_that_comes_back_keeps_its_attempts_under_a_new_epoch() {
     assert!(house.state.attempt(attempt).is_live());
     let lost = house.ask(Command::LoseNode { node, epoch: old });
     assert_eq!(lost, Reply::Refused(Refusal::StaleEpoch));
-    let ended =
-        AttemptUpdate::Ended { reason: EndReason::Succeeded, started: None, at: house.now, output: vec![] };
+    let ended = AttemptUpdate::Ended {
+        reason: EndReason::Succeeded,
+        started: None,
+        at: house.now,
+        output: vec![],
+        usage: crate::model::Usage::default(),
+    };
     let report = NodeReport {
         node,
         epoch: old,

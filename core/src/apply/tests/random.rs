@@ -188,7 +188,13 @@ fn report(house: &House, pick: u16, what: u8, stale: bool, ahead: u8) -> Option<
     let output = if what & 64 == 0 { b"k=1\nk=2\n".to_vec() } else { vec![] };
     let update = match what & 128 {
         0 => AttemptUpdate::Started { at },
-        _ => AttemptUpdate::Ended { reason, started: Some(at), at, output },
+        _ => AttemptUpdate::Ended {
+            reason,
+            started: Some(at),
+            at,
+            output,
+            usage: crate::model::Usage::new(at.0, 7),
+        },
     };
     let reports = vec![AttemptReport { sequence, attempt, update }];
     Some(NodeReport { node, epoch, journal, reports })

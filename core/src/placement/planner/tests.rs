@@ -88,7 +88,13 @@ impl Led {
 
     fn end(&mut self, attempt: AttemptHandle, reason: EndReason) {
         let (node, at) = (self.house.state.attempt(attempt).node, self.house.now);
-        let update = AttemptUpdate::Ended { reason, started: Some(at), at, output: Vec::new() };
+        let update = AttemptUpdate::Ended {
+            reason,
+            started: Some(at),
+            at,
+            output: Vec::new(),
+            usage: crate::model::Usage::default(),
+        };
         let record = self.house.state.node(node);
         let (epoch, journal, sequence) = (record.epoch, record.journal, record.reported + 1);
         let reports = vec![crate::command::AttemptReport { sequence, attempt, update }];

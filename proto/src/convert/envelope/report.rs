@@ -1,5 +1,6 @@
 use berth_core::command::{AttemptReport, AttemptUpdate, NodeReport};
 use berth_core::id::{AttemptHandle, JournalId, NodeEpoch, NodeHandle};
+use berth_core::model::Usage;
 use berth_core::time::Timestamp;
 use prost::bytes::Bytes;
 
@@ -63,16 +64,19 @@ fn ending_from_proto(ending: store::Ending, at: u64) -> Result<AttemptUpdate, Er
         started: ending.ran_ms.map(|ran| Timestamp(at.wrapping_sub(ran.cast_unsigned()))),
         at: Timestamp(at),
         output: Vec::from(ending.output),
+        usage: Usage { memory_peak_kib: ending.memory_peak_kib, cpu_ms: ending.cpu_ms },
     })
 }
 
 fn ending_to_proto(update: &AttemptUpdate) -> Option<store::Ending> {
     match update {
         AttemptUpdate::Started { .. } => None,
-        AttemptUpdate::Ended { reason, started, at, output } => Some(store::Ending {
+        AttemptUpdate::Ended { reason, started, at, output, usage } => Some(store::Ending {
             reason: Some(reason::to_proto(reason)),
             ran_ms: started.map(|started| at.0.wrapping_sub(started.0).cast_signed()),
             output: Bytes::copy_from_slice(output),
+            memory_peak_kib: usage.memory_peak_kib,
+            cpu_ms: usage.cpu_ms,
         }),
     }
 }

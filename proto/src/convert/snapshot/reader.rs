@@ -139,6 +139,11 @@ impl Reader {
                 self.follow(16, key.0)?;
                 self.tables.requests.insert(key, request);
             }
+            Body::Usage(message) => {
+                let (attempt, usage) = runs::usage_from_proto(message);
+                self.follow(17, attempt.0.into())?;
+                self.tables.usages.insert(attempt, usage);
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use berth_core::id::{
     AttemptHandle, ClassHandle, JobHandle, NodeHandle, RunHandle, RunId, SpecHandle, StepHandle, TaskHandle,
 };
 use berth_core::model::{
-    Attempt, AttemptState, Files, Outputs, Run, RunState, Step, StepState, Task, TaskState,
+    Attempt, AttemptState, Files, Outputs, Run, RunState, Step, StepState, Task, TaskState, Usage,
 };
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
@@ -213,6 +213,15 @@ pub(super) fn outputs_from_proto(record: store::OutputRecord) -> Result<(TaskHan
 
 pub(super) fn outputs_to_proto(task: TaskHandle, outputs: &Outputs) -> Body {
     Body::Output(store::OutputRecord { task: task.0, text: outputs.to_text() })
+}
+
+pub(super) fn usage_from_proto(record: store::UsageRecord) -> (AttemptHandle, Usage) {
+    (AttemptHandle(record.attempt), Usage { memory_peak_kib: record.memory_peak_kib, cpu_ms: record.cpu_ms })
+}
+
+pub(super) fn usage_to_proto(attempt: AttemptHandle, usage: Usage) -> Body {
+    let Usage { memory_peak_kib, cpu_ms } = usage;
+    Body::Usage(store::UsageRecord { attempt: attempt.0, memory_peak_kib, cpu_ms })
 }
 
 fn ended_from_proto(ended: store::EndedAt) -> Result<(EndReason, Timestamp), Error> {

@@ -1,7 +1,7 @@
 use berth_core::explain;
 use berth_core::id::{AttemptHandle, TaskHandle};
 use berth_core::job_spec::Count;
-use berth_core::model::{Attempt, AttemptState, StepState, TaskState};
+use berth_core::model::{Attempt, AttemptState, StepState, TaskState, Usage};
 use berth_core::state::State;
 use berth_proto::convert::reason;
 use berth_proto::v1;
@@ -50,14 +50,15 @@ fn attempts(state: &State, latest: Option<AttemptHandle>) -> Vec<v1::AttemptView
     let mut views = Vec::new();
     let mut next = latest;
     while let Some(attempt) = next.and_then(|handle| state.tables().attempts.get(handle)) {
-        views.push(attempt_view(state, attempt));
+        let usage = next.and_then(|handle| state.tables().usages.get(&handle)).copied().unwrap_or_default();
+        views.push(attempt_view(state, attempt, usage));
         next = attempt.previous.get();
     }
     views.reverse();
     views
 }
 
-fn attempt_view(state: &State, attempt: &Attempt) -> v1::AttemptView {
+fn attempt_view(state: &State, attempt: &Attempt, usage: Usage) -> v1::AttemptView {
     let (attempt_state, end, ended_ms) = match &attempt.state {
         AttemptState::Starting => (v1::AttemptState::Starting, None, None),
         AttemptState::Running => (v1::AttemptState::Running, None, None),
@@ -73,5 +74,7 @@ fn attempt_view(state: &State, attempt: &Attempt) -> v1::AttemptView {
         placed_ms: attempt.placed.0,
         started_ms: attempt.started.map(|started| started.0),
         ended_ms,
+        memory_peak_bytes: Some(usage.memory_peak()).filter(|bytes| *bytes > 0),
+        cpu_ms: Some(usage.cpu_ms.into()).filter(|ms| *ms > 0),
     }
 }
