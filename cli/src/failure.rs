@@ -179,7 +179,11 @@ impl From<Error> for Failure {
             }
             Error::Invalid { message, violations } => {
                 failure.message = message;
-                failure.notes = violations.iter().map(violation).collect();
+                // A violation of a field alone is the message already.
+                let said = |of: &&Violation| {
+                    violations.len() == 1 && failure.message == format!("{}: {}", of.path, of.message)
+                };
+                failure.notes = violations.iter().filter(|of| !said(of)).map(violation).collect();
             }
             other => failure.message = other.to_string(),
         }

@@ -17,7 +17,7 @@ pub enum NotTyped {
     #[error("{} is not an amount: write a number such as 4, 0.5 or 500m, with at most three decimals", quote(.0))]
     Amount(String),
     /// No span of time.
-    #[error("{} is not a span of time: write whole numbers with units, such as 500ms, 30s or 1h30m; {}", quote(.0), duration::UNITS_SAID)]
+    #[error("{} is not a span of time: write whole numbers with units, the largest first, such as 500ms, 30s or 1h30m", quote(.0))]
     Span(String),
 }
 

@@ -216,7 +216,7 @@ fn greet(server: StartedServer, agent: &StartedAgent, dir: &Path) {
     say(&format!(
         "berth dev is up: one server, one agent, in {}\n\n  \
          export BERTH_SERVER={}\n  \
-         berth job run examples/wordcount.yaml --wait\n  \
+         berth job run FILE --wait\n  \
          berth node show {}\n\n\
          metrics: http://{server_metrics}/metrics and http://{agent_metrics}/metrics\n\
          Ctrl-C ends it, stops its tasks and removes everything.",

@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::session::Session;
-use crate::verb::run::is_over;
+use crate::verb::run::{is_over, run_id};
 use crate::words;
 
 /// The most tasks whose logs are shown one after the other.
@@ -27,6 +27,7 @@ const TASKS_MAX: usize = 100;
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The run's id, or the first digits of it
+    #[arg(value_parser = run_id)]
     run: String,
     /// The task; without it all of the run
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use berth_client::api::{RunState, RunView, StepState, TaskState, TaskView};
 use berth_client::{Client, LogFrom, LogPiece, LogQuery, LogStream, RequestKey, RunFilter, TaskFilter};
+use berth_core::id::IdPrefix;
 use clap::Subcommand;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ pub(crate) enum Run {
     /// Show a run: its steps, what they wait for, what failed and why
     Show {
         /// The run's id, or the first digits of it
+        #[arg(value_parser = run_id)]
         run: String,
         /// List its tasks too
         #[arg(long)]
@@ -47,6 +49,7 @@ pub(crate) enum Run {
     /// Follow a run to its end; exits 20 when it does not succeed
     Wait {
         /// The run's id, or the first digits of it
+        #[arg(value_parser = run_id)]
         run: String,
         /// Exit 8 after this time; the run goes on
         #[arg(long, value_name = "TIME")]
@@ -55,11 +58,24 @@ pub(crate) enum Run {
     /// Ask a run to end
     Cancel {
         /// The run's id, or the first digits of it
+        #[arg(value_parser = run_id)]
         run: String,
         /// The key of an earlier request whose outcome is not known (E504): the same one, applied once at most
         #[arg(long, value_name = "KEY")]
         key: Option<RequestKey>,
     },
+}
+
+/// A run's id or the beginning of one. What cannot be one is a slip, and no run that is missing.
+pub(crate) fn run_id(text: &str) -> Result<String, String> {
+    match text.parse::<IdPrefix>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("an id has up to 26 digits and letters without i, l, o and u, the first of them 0 to 7; \
+                       `berth run list` shows them"
+                .to_owned())
+        }
+    }
 }
 
 impl Run {
@@ -185,4 +201,19 @@ async fn last_lines(client: &Client, run: &RunView, task: &TaskView) -> Option<V
 /// Whether nothing more happens in a run.
 pub(crate) fn is_over(run: &RunView) -> bool {
     run.state() == RunState::Ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_run_is_refused_before_anything_is_asked() {
+        for id in ["4f5jtagx38dcrhpwxezhg6k98v", "4f5", "1"] {
+            assert_eq!(run_id(id).as_deref(), Ok(id));
+        }
+        for slip in ["", "uuu", "nightly-load", "4f5jtagx38dcrhpwxezhg6k98v4"] {
+            assert!(run_id(slip).is_err(), "{slip}");
+        }
+    }
 }

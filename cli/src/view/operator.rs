@@ -81,7 +81,7 @@ fn state(status: &StatusReply) -> String {
 
 fn totals_of(status: &StatusReply) -> String {
     format!(
-        "cluster {}: {} nodes ready, {} runs active, {} tasks running, {} waiting",
+        "cluster {}: nodes ready {}, runs active {}, tasks running {}, waiting {}",
         status.cluster_id, status.nodes_ready, status.runs_active, status.tasks_running, status.tasks_waiting
     )
 }
@@ -127,7 +127,7 @@ mod tests {
         http://b:7070       2  voter      3        120      120  1m05s  store damaged
         http://c:7070       -  -          -          -        -  -      connection refused
 
-        cluster 7zq0: 2 nodes ready, 1 runs active, 8 tasks running, 4 waiting
+        cluster 7zq0: nodes ready 2, runs active 1, tasks running 8, waiting 4
 
         http://b:7070: the log is damaged; re-add this member
         ");
