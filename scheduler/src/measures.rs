@@ -70,7 +70,8 @@ impl Collector for Scheduling {
         gauge(e, "known_jobs", "Jobs", count(tables.jobs.len()))?;
         gauge(e, "leading_servers", "1 while this server leads, else 0", u64::from(self.log.leads()))?;
         let doubted = self.log.time().doubt.is_some_and(|doubt| doubt.is_alarm());
-        let help = "1 while this server's wall clock is not trusted, so that schedules are held if it leads, else 0";
+        let help =
+            "1 while this server's wall clock is not trusted, so that schedules are held if it leads, else 0";
         gauge(e, "doubted_clocks", help, u64::from(doubted))?;
         let help = "Time from the making of a run to the first placement of a task that waits for no other";
         seconds(e, "scheduling_lag_seconds", help, &self.lag)

@@ -17,9 +17,9 @@ use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
 use berth_proto::v1::ErrorCode;
+use berth_scheduler::clock_watch;
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
-use berth_scheduler::clock_watch;
 use berth_scheduler::log::Request;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::server::Server;
@@ -193,8 +193,11 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
     let writing = async {
         loop {
             disk.fill(0);
-            let envelope =
-                submit(acknowledged + 1).into_envelope(&server.log().latest().state, term, clock_watch::now().wall);
+            let envelope = submit(acknowledged + 1).into_envelope(
+                &server.log().latest().state,
+                term,
+                clock_watch::now().wall,
+            );
             if node.propose(term, envelope::encode(&envelope).into()).await.is_err() {
                 return acknowledged;
             }

@@ -233,8 +233,13 @@ fn a_report_may_come_any_number_of_times_and_an_ended_attempt_stays_ended() {
     house.report(attempt, AttemptUpdate::Started { at: house.now });
     house.end(attempt, EndReason::Succeeded);
     let at = house.now;
-    let failed =
-        || AttemptUpdate::Ended { reason: EndReason::FailedExit(1), started: None, at, output: vec![], usage: Usage::default() };
+    let failed = || AttemptUpdate::Ended {
+        reason: EndReason::FailedExit(1),
+        started: None,
+        at,
+        output: vec![],
+        usage: crate::model::Usage::default(),
+    };
     for sequence in 1..4 {
         let again = crate::command::AttemptReport { sequence, attempt, update: failed() };
         assert_eq!(house.report_all(node, vec![again]), Reply::Reported { up_to: sequence.max(2) });

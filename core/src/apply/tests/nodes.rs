@@ -66,7 +66,13 @@ fn reports_behind_a_missing_one_are_refused_whole_until_it_is_sent() {
     let report = |sequence, attempt| AttemptReport {
         sequence,
         attempt,
-        update: AttemptUpdate::Ended { reason: EndReason::Succeeded, started: None, at, output: vec![], usage: Usage::default() },
+        update: AttemptUpdate::Ended {
+            reason: EndReason::Succeeded,
+            started: None,
+            at,
+            output: vec![],
+            usage: crate::model::Usage::default(),
+        },
     };
     let missing = |expected| Reply::Refused(Refusal::ReportMissing { expected });
     assert_eq!(house.report_all(node, vec![report(2, second)]), missing(1));
