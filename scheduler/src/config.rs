@@ -24,7 +24,8 @@ pub struct Config {
     pub peer_listen: SocketAddr,
     /// Lets it listen where other machines can reach it, without authentication or encryption.
     pub insecure: bool,
-    /// How a new data directory becomes that of a member. An existing one goes on as what it is.
+    /// How a new data directory becomes that of a member. An existing one goes on as what it is, if that is the member
+    /// with this id.
     pub birth: Birth,
     /// How agents are kept.
     pub leader: leader::Config,

@@ -24,7 +24,7 @@ use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
 use crate::raft::driver::{ProposeError, ReadError};
 use crate::raft::membership::MemberId;
-use crate::raft::node::NodeHandle;
+use crate::raft::node::{Class, NodeHandle};
 use crate::raft::transport::{self, ForwardHandler};
 use crate::room::Room;
 
@@ -115,7 +115,11 @@ impl Log {
             false => self.forward(request).await?,
         };
         // What was written can be read on this member from here on.
-        self.node.wait_applied(index).await.map_err(|error| of_read(&error))?;
+        let lags = |_| {
+            let why = "it was applied, but this server lags behind; ask again with the same key";
+            detail(ErrorCode::UnknownOutcome, why)
+        };
+        self.node.wait_applied(index).await.map_err(lags)?;
         match reply {
             Reply::Refused(refusal) => Err(of_refusal(&refusal)),
             reply => Ok((index, reply)),
@@ -153,8 +157,12 @@ impl Log {
         if doubt == Some(Doubt::Unmeasured) {
             return Err(ProposeError::Busy { retry_after_ms: UNMEASURED_RETRY_MS });
         }
+        let class = match request.origin {
+            Origin::Client => Class::Ordinary,
+            Origin::Agent | Origin::Leader => Class::Urgent,
+        };
         let envelope = request.into_envelope(&self.latest().state, term, time);
-        self.node.propose(term, envelope::encode(&envelope).into()).await
+        self.node.propose_as(class, term, envelope::encode(&envelope).into()).await
     }
 
     /// True when this member leads and has applied the first entry of its term.
@@ -310,6 +318,10 @@ fn of_transport(error: &transport::Error) -> ErrorDetail {
         transport::Error::NoLeader | transport::Error::UnknownMember(_) => {
             detail(ErrorCode::NoLeader, "no leader is known here; nothing was applied")
         }
+        transport::Error::Unanswered { .. } => detail(
+            ErrorCode::UnknownOutcome,
+            "the leader did not answer in time; ask again with the same key",
+        ),
         transport::Error::Failed { status, .. } => status::from_status(status).unwrap_or_else(|| {
             // The connection may have been cut after the leader took it.
             detail(ErrorCode::UnknownOutcome, "the leader did not answer")

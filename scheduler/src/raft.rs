@@ -22,6 +22,7 @@
 //! applied, an I/O error that is tried again.
 
 pub mod applier;
+mod backlog;
 pub mod config;
 pub mod driver;
 pub mod identity;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_core::id::ClusterId;
 use berth_daemon::datadir::{self, DataDir};
@@ -18,6 +18,7 @@ use berth_proto::v1::operator_server::OperatorServer;
 use berth_proto::v1::runs_server::RunsServer;
 use berth_proto::v1::tenants_server::TenantsServer;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -35,11 +36,15 @@ use crate::log_hub::LogHub;
 use crate::machine::Machine;
 use crate::measures;
 use crate::publish::Publisher;
+use crate::raft::driver::Role;
 use crate::raft::identity::{Identity, cluster_id};
 use crate::raft::membership::{MemberId, Membership};
 use crate::raft::metrics::Metrics;
 use crate::raft::node::{self, Deps, Node, NodeHandle};
 use crate::raft::recovery;
+
+/// How long a leader that stops waits for its successor.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +111,9 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let (publisher, views) = Publisher::new();
         let lag = publisher.lag();
-        let member = node_config(&config, peer_address, &tasks)?;
+        // The member ends last: what it leads it hands over first.
+        let member_stop = CancellationToken::new();
+        let member = node_config(&config, peer_address, member_stop.clone())?;
         let deps = Deps {
             initial: Machine::new(),
             observer: publisher,
@@ -117,6 +124,7 @@ impl Server {
         // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
         let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
         let (node, handle) = started.map_err(|_| StartError::Stopped)??;
+        tasks.spawn("hand-over", OnFailure::Log, hand_over(tasks.token(), member_stop, handle.clone()));
         let free = registry
             .component("scheduler")
             .gauge("free_disk_bytes", "Room on the disk of the data directory");
@@ -171,8 +179,35 @@ impl Server {
     }
 }
 
-fn node_config(config: &Config, peer_address: SocketAddr, tasks: &Tasks) -> Result<node::Config, StartError> {
-    let known = config.data_dir.join("raft-log.redb").exists();
+/// Ends the member once the server is to stop, and the server once the member has ended by itself. A leader lets
+/// another member lead before it goes, so that nobody has to wait for an election.
+async fn hand_over(
+    stop: CancellationToken,
+    member_stop: CancellationToken,
+    handle: NodeHandle<Arc<berth_core::reply::Applied>>,
+) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = member_stop.cancelled() => return stop.cancel(),
+    }
+    let handed_over = async {
+        // Refused to a member that does not lead or is alone.
+        if let Ok(successor) = handle.transfer_leadership(None).await {
+            tracing::info!(member = successor, "handing leadership over");
+            let _ = handle.status().wait_for(|status| status.role != Role::Leader).await;
+        }
+    };
+    if tokio::time::timeout(HAND_OVER_WITHIN, handed_over).await.is_err() {
+        tracing::warn!("nobody took over the leadership in time");
+    }
+    member_stop.cancel();
+}
+
+fn node_config(
+    config: &Config,
+    peer_address: SocketAddr,
+    shutdown: CancellationToken,
+) -> Result<node::Config, StartError> {
     let (birth, peers, address) = match &config.birth {
         Birth::Alone { cluster } => {
             let members = vec![(1, peer_address.to_string())];
@@ -188,13 +223,13 @@ fn node_config(config: &Config, peer_address: SocketAddr, tasks: &Tasks) -> Resu
     };
     Ok(node::Config {
         directory: config.data_dir.clone(),
-        birth: if known { recovery::Birth::Existing } else { birth },
+        birth,
         address,
         peers,
         settings: config.raft.clone(),
         seed: u64::from_be_bytes(random()?.to_be_bytes()[..8].try_into().expect("8 of 16 bytes")),
         runtime: tokio::runtime::Handle::current(),
-        shutdown: tasks.token(),
+        shutdown,
     })
 }
 

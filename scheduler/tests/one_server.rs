@@ -39,13 +39,8 @@ struct House {
     _dir: tempfile::TempDir,
 }
 
-async fn house() -> House {
-    house_in(tempfile::tempdir().unwrap()).await
-}
-
-async fn house_in(dir: tempfile::TempDir) -> House {
-    let tasks = Tasks::new();
-    let config = Config {
+fn config(dir: &tempfile::TempDir) -> Config {
+    Config {
         data_dir: dir.path().join("server"),
         listen: "127.0.0.1:0".parse().unwrap(),
         advertise: None,
@@ -54,9 +49,17 @@ async fn house_in(dir: tempfile::TempDir) -> House {
         birth: Birth::Alone { cluster: "test".into() },
         leader: leader::Config::default(),
         raft: Settings::default(),
-    };
+    }
+}
+
+async fn house() -> House {
+    house_in(tempfile::tempdir().unwrap()).await
+}
+
+async fn house_in(dir: tempfile::TempDir) -> House {
+    let tasks = Tasks::new();
     let registry = Registry::new();
-    let server = Server::start(config, &tasks, &registry, &Health::new()).await.unwrap();
+    let server = Server::start(config(&dir), &tasks, &registry, &Health::new()).await.unwrap();
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
     House { tasks, server, channel, registry, _dir: dir }
@@ -85,6 +88,25 @@ fn a_job(tasks: &[&str]) -> JobSpec {
         schedule: None,
         tasks: tasks.iter().map(task).collect(),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_was_cut_short_is_begun_again_and_goes_on_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = config(&dir).data_dir;
+    std::fs::create_dir_all(&data_dir).unwrap();
+    // As a kill leaves it right after the file was made.
+    std::fs::write(data_dir.join("raft-log.redb"), b"").unwrap();
+    for _ in 0..2 {
+        let tasks = Tasks::new();
+        let server = Server::start(config(&dir), &tasks, &Registry::new(), &Health::new()).await.unwrap();
+        tokio::time::timeout(DEADLINE, server.log().read(false)).await.unwrap().ok();
+        tasks.begin_shutdown();
+        server.ended().await.unwrap();
+    }
+    std::fs::write(data_dir.join("raft-log.redb"), b"").unwrap();
+    let lost = Server::start(config(&dir), &Tasks::new(), &Registry::new(), &Health::new()).await;
+    assert!(lost.unwrap_err().to_string().contains("is empty"), "a log that was lost is not begun again");
 }
 
 /// An agent whose every word is the test's.

@@ -128,11 +128,12 @@ impl<M: StateMachine> Applier<M> {
         self.asked = true;
     }
 
-    /// Takes a view for a snapshot if it is time for one. While `hold` is set only one that was asked for is
-    /// taken: a follower still fetches the last. Report its end with [`Applier::snapshot_ended`].
+    /// Takes a view for a snapshot if it is time for one. While `hold` is set, because a follower still fetches the
+    /// last, only one that was asked for is taken, or one that cannot wait any longer. Report its end with [`Applier::snapshot_ended`].
     pub fn snapshot_due(&mut self, hold: bool) -> Option<SnapshotJob<M::View>> {
         let grown = self.entries >= self.policy.every_entries || self.bytes >= self.policy.every_bytes;
-        if self.building || self.entries == 0 || !(self.asked || (grown && !hold)) {
+        let holding = hold && self.bytes < self.policy.hold_bytes_max;
+        if self.building || self.entries == 0 || !(self.asked || (grown && !holding)) {
             return None;
         }
         self.building = true;
@@ -176,10 +177,35 @@ impl<M: StateMachine> Applier<M> {
 impl<V: View> SnapshotJob<V> {
     /// Writes the snapshot; takes long, and belongs on a thread of its own.
     pub fn write(&self, snapshots: &SnapshotStore) -> Result<Manifest, snapshots::Error> {
+        // The same may have been fetched while the log went on; it is as good, and must not be written over.
+        if let Some(known) = snapshots.whole(self.header.entry.index)?
+            && known.header == self.header
+        {
+            return Ok(known);
+        }
         let mut writing = snapshots.write(self.header.clone())?;
         for chunk in self.view.chunks() {
             writing.push(&chunk)?;
         }
         writing.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::testing::Notebook;
+
+    #[test]
+    fn a_follower_that_fetches_does_not_put_off_the_next_snapshot_for_ever() {
+        let policy = SnapshotPolicy { every_entries: 10, hold_bytes_max: 5_000, ..SnapshotPolicy::default() };
+        let start = EntryId { term: 1, index: 1 };
+        let mut applier =
+            Applier::new(Notebook::default(), ClusterId(1), start, Membership::default(), policy);
+        let entry = |index| Entry { term: 1, index, data: vec![0; 68].into(), ..Entry::default() };
+        applier.apply(&(2..=41).map(entry).collect::<Vec<_>>());
+        assert!(applier.snapshot_due(true).is_none(), "4,000 bytes may wait");
+        applier.apply(&(42..=52).map(entry).collect::<Vec<_>>());
+        assert!(applier.snapshot_due(true).is_some(), "5,100 bytes may not");
     }
 }

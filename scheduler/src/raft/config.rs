@@ -48,10 +48,17 @@ pub struct SnapshotPolicy {
     pub every_entries: u64,
     /// Bytes applied since the last snapshot.
     pub every_bytes: u64,
-    /// Entries kept behind the newest snapshot.
+    /// Bytes applied since the last snapshot, past which one is taken although a follower still fetches the last:
+    /// the log must not grow without end because of it.
+    pub hold_bytes_max: u64,
+    /// Entries kept behind the newest snapshot and the slowest live follower.
     pub keep_entries: u64,
-    /// Bytes kept behind the newest snapshot; whichever of the two is reached first counts.
+    /// Bytes kept behind the newest snapshot and the slowest live follower; as much is kept as both of the two
+    /// ask for.
     pub keep_bytes: u64,
+    /// Bytes behind the newest snapshot that are kept at most, whatever a follower needs. One that is further
+    /// behind gets the snapshot.
+    pub keep_bytes_max: u64,
 }
 
 impl Default for Settings {
@@ -81,7 +88,14 @@ impl Default for Settings {
 
 impl Default for SnapshotPolicy {
     fn default() -> Self {
-        Self { every_entries: 50_000, every_bytes: 64 << 20, keep_entries: 10_000, keep_bytes: 64 << 20 }
+        Self {
+            every_entries: 50_000,
+            every_bytes: 64 << 20,
+            hold_bytes_max: 256 << 20,
+            keep_entries: 10_000,
+            keep_bytes: 64 << 20,
+            keep_bytes_max: 256 << 20,
+        }
     }
 }
 

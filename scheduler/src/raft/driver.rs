@@ -15,7 +15,7 @@ mod reads;
 mod ready;
 mod snapshots;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use berth_core::id::EntryId;
@@ -59,6 +59,9 @@ pub struct Start {
     pub membership: Membership,
     /// The newest snapshot here.
     pub snapshot: Option<Manifest>,
+    /// First members that this one has never met. Until it has, it does not stand for election: it could be one of
+    /// several that came back with empty disks, and win with their votes.
+    pub unmet: BTreeSet<MemberId>,
 }
 
 /// One member's part in the consensus.
@@ -79,6 +82,7 @@ pub struct Driver<O> {
     members: Members,
     pipeline: Pipeline,
     snapshots: Snapshots,
+    unmet: BTreeSet<MemberId>,
     status: Status,
     out: Output<O>,
 }
@@ -100,7 +104,8 @@ pub struct StartError(#[from] raft::Error);
 impl<O> Driver<O> {
     /// A driver that goes on where the disk left off.
     pub fn new(start: Start) -> Result<Self, StartError> {
-        let Start { member, seed, settings, mut tail, hard_state, applied, membership, snapshot } = start;
+        let Start { member, seed, settings, mut tail, hard_state, applied, membership, snapshot, unmet } =
+            start;
         if let Some(manifest) = &snapshot {
             let conf_state = manifest.header.membership.conf_state();
             tail.describe_snapshot(manifest.header.entry, conf_state, manifest.encode().into());
@@ -124,6 +129,7 @@ impl<O> Driver<O> {
             members: Members::default(),
             pipeline: Pipeline::default(),
             snapshots: Snapshots::default(),
+            unmet,
             out: Output::default(),
             settings,
         };
@@ -137,6 +143,7 @@ impl<O> Driver<O> {
         match input {
             Input::Tick => self.on_tick(),
             Input::Message(message) => self.on_message(message),
+            Input::Met { peer } => self.on_met(peer),
             Input::Unreachable { peer } => self.with_raw(|raw| raw.report_unreachable(peer)),
             Input::Propose { request, term, data } => self.on_propose(request, term, data),
             Input::Read { request } => self.on_read(request),
@@ -146,9 +153,10 @@ impl<O> Driver<O> {
             Input::Persisted { number } => self.on_persisted(number),
             Input::Applied(applied) => self.on_applied(applied),
             Input::SnapshotBuilt(manifest) => self.on_snapshot_built(&manifest),
-            Input::SnapshotFetched { entry } => self.on_snapshot_fetched(entry),
+            Input::SnapshotFetched(manifest) => self.on_snapshot_fetched(&manifest),
             Input::SnapshotNotFetched { entry } => self.on_snapshot_not_fetched(entry),
             Input::SnapshotServed { peer } => self.on_snapshot_served(peer),
+            Input::SnapshotMissing { peer, index } => self.on_snapshot_missing(peer, index),
             Input::SnapshotFailed { peer } => self.on_snapshot_failed(peer),
         }
     }
@@ -198,7 +206,7 @@ impl<O> Driver<O> {
         self.tick += 1;
         // Between taking a snapshot and having restored it raft's applied index lies before its log; an
         // election would read entries that are gone.
-        if !self.snapshots.is_installing() {
+        if !self.is_installing() {
             self.with_raw(RawNode::tick);
         }
         self.expire_reads();
@@ -220,13 +228,13 @@ impl<O> Driver<O> {
         self.members.heard(message.from, self.tick);
         match message.get_msg_type() {
             MessageType::MsgSnapshot => self.on_snapshot_message(message),
-            MessageType::MsgTimeoutNow if self.snapshots.is_installing() => {}
+            MessageType::MsgTimeoutNow if self.is_installing() || !self.may_stand() => {}
             _ => self.step_raw(message),
         }
     }
 
     fn on_campaign(&mut self) {
-        if !self.snapshots.is_installing() {
+        if !self.is_installing() && self.may_stand() {
             self.with_raw(|raw| {
                 // Refused when it leads already or has changes of the membership to apply first.
                 let _ = raw.campaign();

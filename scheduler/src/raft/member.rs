@@ -23,7 +23,7 @@ use crate::raft::store::{self, LogStore, WriteBatch};
 /// One member and all that it has still to do.
 pub struct Member<M: StateMachine> {
     identity: Identity,
-    driver: Driver<M::Outcome>,
+    pub(super) driver: Driver<M::Outcome>,
     log: LogStore,
     snapshots: SnapshotStore,
     applier: Applier<M>,
@@ -68,7 +68,12 @@ impl<M: StateMachine> Member<M> {
         seed: u64,
     ) -> Result<Self, recovery::Error> {
         let opened = recovery::open(log, snapshots, birth, initial, settings, seed)?;
-        let driver = Driver::new(opened.start).expect("what was recovered is what raft starts from");
+        let unmet = opened.start.unmet.clone();
+        let mut driver = Driver::new(opened.start).expect("what was recovered is what raft starts from");
+        // The harness's network knows no strangers.
+        for peer in unmet {
+            driver.step(Input::Met { peer });
+        }
         Ok(Self {
             identity: opened.identity,
             driver,
@@ -179,7 +184,7 @@ impl<M: StateMachine> Member<M> {
         let chunk = self.snapshots.chunk(index, number).ok();
         self.driver.step(match chunk {
             Some(_) => Input::SnapshotServed { peer },
-            None => Input::SnapshotFailed { peer },
+            None => Input::SnapshotMissing { peer, index },
         });
         chunk
     }
@@ -249,6 +254,11 @@ impl<M: StateMachine> Member<M> {
         self.applier.applied()
     }
 
+    /// Its snapshots, for a look.
+    pub fn snapshots(&self) -> &SnapshotStore {
+        &self.snapshots
+    }
+
     /// Its driver, for a look.
     pub fn driver(&self) -> &Driver<M::Outcome> {
         &self.driver
@@ -257,7 +267,7 @@ impl<M: StateMachine> Member<M> {
     fn finish_fetch(&mut self, fetch: &Fetch) -> Result<(), Error> {
         let entry = fetch.manifest.header.entry;
         match self.snapshots.finish_receiving(&fetch.manifest) {
-            Ok(()) => self.driver.step(Input::SnapshotFetched { entry }),
+            Ok(manifest) => self.driver.step(Input::SnapshotFetched(manifest)),
             Err(snapshots::Error::Absent { .. } | snapshots::Error::BadChunk { .. }) => {
                 self.driver.step(Input::SnapshotNotFetched { entry });
             }

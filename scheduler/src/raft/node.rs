@@ -11,6 +11,7 @@
 //! in part is worse than none.
 
 mod apply;
+mod budget;
 mod handle;
 mod inbox;
 mod log_file;
@@ -42,10 +43,14 @@ use crate::raft::recovery::{self, Birth};
 use crate::raft::transport::{self, Admission, ForwardHandler, Refusal, Tasks, Transport};
 use crate::raft::{snapshots, store};
 
+pub use budget::Class;
 pub use handle::NodeHandle;
 
-/// Inputs that wait for the node thread. Past them raft messages are dropped and requests refused as busy.
+/// Inputs that wait for the node thread. Past them raft messages are dropped and requests refused as busy. Their bytes
+/// are bounded apart: of proposals by [`budget::Budget`], of raft messages in [`inbox`].
 const INBOX_MAX: usize = 16_384;
+/// In the directory from the moment on when it belongs to a member.
+const FOUNDED: &str = "raft-founded";
 /// Room for what the apply thread is told; the driver hands it at most four pieces of work at a time.
 const APPLY_QUEUE: usize = 64;
 
@@ -122,6 +127,15 @@ pub enum Fatal {
     /// A snapshot could not be written or read.
     #[error("a snapshot could not be written or read; this member stops")]
     Snapshots(#[source] snapshots::Error),
+    /// The log says that this member was removed.
+    #[error(
+        "member {member} was removed from the cluster; to bring this machine back empty its data directory, run \
+         `berth operator add` on another member, and start with the new id"
+    )]
+    Removed {
+        /// This member.
+        member: MemberId,
+    },
     /// A peer says that this member must not act under its id any more.
     #[error("member {by} refuses this member")]
     Refused {
@@ -149,15 +163,24 @@ impl Node {
     ) -> Result<(Self, NodeHandle<M::Outcome>), StartError> {
         let Deps { initial, mut observer, listener, forward, metrics } = deps;
         make_directory(&config.directory)?;
+        // A log that is empty although it once was not has lost its votes. One whose first start was cut short is
+        // only begun again.
+        let founded = config.directory.join(FOUNDED);
+        let birth = if founded.exists() { &Birth::Existing } else { &config.birth };
         let opened = recovery::open(
             file(&config.directory.join("raft-log.redb"), log_file::LogFile::new)?,
             file(&config.directory.join("raft-snapshots.redb"), FileBackend::new)?,
-            &config.birth,
+            birth,
             initial,
             &config.settings,
             config.seed,
         )?;
+        recovery::check(&opened.identity, &config.birth)?;
+        mark(&founded)?;
         let identity = opened.identity.clone();
+        if !opened.start.unmet.is_empty() {
+            tracing::info!(members = ?opened.start.unmet, "this member waits to meet these first members");
+        }
         let (log, snapshots) = (Arc::new(opened.log), Arc::new(opened.snapshots));
         observer.on_restored(opened.applier.machine(), opened.applier.applied());
         let driver = Driver::new(opened.start)?;
@@ -172,7 +195,8 @@ impl Node {
             shutdown: config.shutdown.clone(),
             tracker: TaskTracker::new(),
         };
-        let inbox = inbox::Inbox::new(inbox, Arc::clone(&metrics));
+        let budget = budget::Budget::new(&config.settings);
+        let inbox = inbox::Inbox::new(inbox, budget, Arc::clone(&metrics));
         let admission = Admission::new(identity.clone(), Arc::clone(&log), status.clone());
         let local = Arc::new(inbox.clone());
         let transport = Transport::new(&identity, &config.address, admission, local, tasks.clone());
@@ -192,6 +216,7 @@ impl Node {
             status: status_in,
             fetcher: transport.fetcher(Arc::clone(&snapshots)),
             transport: transport.clone(),
+            member: identity.member,
             known: config.peers.clone(),
             hold_snapshots: Arc::clone(&hold_snapshots),
             snapshot_wanted: Arc::clone(&snapshot_wanted),
@@ -253,6 +278,12 @@ impl Node {
 
 fn make_directory(path: &Path) -> Result<(), StartError> {
     std::fs::create_dir_all(path).map_err(|source| StartError::File { path: path.to_owned(), source })
+}
+
+fn mark(path: &Path) -> Result<(), StartError> {
+    let made = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let failed = |source| StartError::File { path: path.to_owned(), source };
+    made.and_then(|file| file.sync_all()).map_err(failed)
 }
 
 fn file<B>(path: &Path, backend: fn(File) -> Result<B, DatabaseError>) -> Result<B, StartError> {

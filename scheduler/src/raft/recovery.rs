@@ -1,5 +1,7 @@
 //! From two databases to a member: a new one, or one that goes on where it left off.
 
+use std::collections::BTreeSet;
+
 use berth_core::id::EntryId;
 use raft::eraftpb::HardState;
 use redb::StorageBackend;
@@ -94,18 +96,22 @@ pub fn open<M: StateMachine>(
     let (log, mut recovered) = LogStore::open(log)?;
     let snapshots = SnapshotStore::open(snapshots)?;
     let identity = match (recovered.identity.take(), birth) {
-        (Some(found), birth) => checked(found, birth)?,
+        (Some(found), birth) => {
+            check(&found, birth)?;
+            found
+        }
         (None, Birth::Existing) => return Err(Error::Empty),
         (None, Birth::Bootstrap { identity, membership }) => {
             bootstrap(&log, &snapshots, identity, membership, &initial)?;
             recovered.start = BIRTH;
+            recovered.unmet = others(identity, membership);
             recovered.hard_state =
                 HardState { term: BIRTH.term, commit: BIRTH.index, ..HardState::default() };
             identity.clone()
         }
         (None, Birth::Join { identity }) => {
             snapshots.clear()?;
-            log.found(identity, EntryId::default())?;
+            log.found(identity, EntryId::default(), &BTreeSet::new())?;
             identity.clone()
         }
     };
@@ -133,19 +139,29 @@ pub fn open<M: StateMachine>(
         applied,
         membership,
         snapshot: newest,
+        unmet: recovered.unmet,
     };
     Ok(Opened { identity, log, snapshots, applier, start })
 }
 
-fn checked(found: Identity, birth: &Birth) -> Result<Identity, Error> {
-    let expected = match birth {
-        Birth::Existing => return Ok(found),
-        Birth::Bootstrap { identity, .. } | Birth::Join { identity } => identity,
+/// Whether a directory that belongs to `found` may go on although it was to become that of `birth`.
+///
+/// The list of first members only names the cluster when it is born: later it may be written down otherwise, because
+/// members have come and gone, so that the cluster counts only for one that is told which to join.
+///
+/// # Errors
+/// [`Error::OtherMember`] if it is another member.
+pub fn check(found: &Identity, birth: &Birth) -> Result<(), Error> {
+    let fits = match birth {
+        Birth::Existing => true,
+        Birth::Bootstrap { identity, .. } => identity.member == found.member,
+        Birth::Join { identity } => (identity.cluster, identity.member) == (found.cluster, found.member),
     };
-    if (expected.cluster, expected.member) != (found.cluster, found.member) {
-        return Err(Error::OtherMember { found });
-    }
-    Ok(found)
+    if fits { Ok(()) } else { Err(Error::OtherMember { found: found.clone() }) }
+}
+
+fn others(identity: &Identity, membership: &Membership) -> BTreeSet<MemberId> {
+    membership.members().map(|member| member.id).filter(|id| *id != identity.member).collect()
 }
 
 /// The snapshot first, the identity last: until it is there the directory counts as new.
@@ -168,7 +184,7 @@ fn bootstrap<M: StateMachine>(
         state_hash: initial.state_hash(),
     };
     SnapshotJob { header, view: initial.view() }.write(snapshots)?;
-    log.found(identity, BIRTH)?;
+    log.found(identity, BIRTH, &others(identity, membership))?;
     Ok(())
 }
 

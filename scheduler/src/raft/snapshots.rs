@@ -144,12 +144,17 @@ impl SnapshotStore {
         const DOING: &str = "looking for the newest snapshot";
         let transaction = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
         let table = transaction.open_table(WHOLE).map_err(|error| Error::new(DOING, error))?;
-        let Some((_, bytes)) = table.last().map_err(|error| Error::new(DOING, error))? else {
-            return Ok(None);
-        };
-        let manifest =
-            Manifest::decode(bytes.value()).map_err(|_| Error::damaged("a manifest cannot be read"))?;
-        Ok(Some(manifest))
+        let last = table.last().map_err(|error| Error::new(DOING, error))?;
+        last.map(|(_, bytes)| described(bytes.value())).transpose()
+    }
+
+    /// The whole snapshot at this index.
+    pub fn whole(&self, index: u64) -> Result<Option<Manifest>, Error> {
+        const DOING: &str = "looking for a snapshot";
+        let transaction = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
+        let table = transaction.open_table(WHOLE).map_err(|error| Error::new(DOING, error))?;
+        let found = table.get(index).map_err(|error| Error::new(DOING, error))?;
+        found.map(|bytes| described(bytes.value())).transpose()
     }
 
     /// Forgets everything: used when a directory turns out not to belong to any member yet.
@@ -165,7 +170,7 @@ impl SnapshotStore {
         })
     }
 
-    /// Starts to write a snapshot of the state.
+    /// Starts to write a snapshot of the state, of which none may be whole at this index.
     pub fn write(&self, header: Header) -> Result<Writing<'_>, Error> {
         const DOING: &str = "starting a snapshot";
         let index = header.entry.index;
@@ -182,10 +187,15 @@ impl SnapshotStore {
     }
 
     /// Sets the mark of a snapshot whose chunks are all there and deletes all older ones.
-    fn mark_whole(&self, manifest: &Manifest) -> Result<(), Error> {
+    fn mark_whole(
+        &self,
+        manifest: &Manifest,
+        check: impl FnOnce(&WriteTransaction) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         const DOING: &str = "marking a snapshot as whole";
         let index = manifest.header.entry.index;
         self.transaction(DOING, Durability::Immediate, |transaction| {
+            check(transaction)?;
             let mut whole = transaction.open_table(WHOLE).map_err(|error| Error::new(DOING, error))?;
             whole.retain_in(..index, |_, _| false).map_err(|error| Error::new(DOING, error))?;
             whole.insert(index, manifest.encode().as_slice()).map_err(|error| Error::new(DOING, error))?;
@@ -198,12 +208,7 @@ impl SnapshotStore {
 
     fn put(&self, index: u64, number: u32, stored: &StoredChunk) -> Result<(), Error> {
         const DOING: &str = "writing a chunk";
-        let durability = if number % CHUNKS_PER_SYNC == CHUNKS_PER_SYNC - 1 {
-            Durability::Immediate
-        } else {
-            Durability::None
-        };
-        self.transaction(DOING, durability, |transaction| {
+        self.transaction(DOING, durability_of(number), |transaction| {
             let mut chunks = transaction.open_table(CHUNKS).map_err(|error| Error::new(DOING, error))?;
             chunks
                 .insert((index, number), stored.encode().as_slice())
@@ -224,6 +229,15 @@ impl SnapshotStore {
         transaction.commit().map_err(|error| Error::new(doing, error))?;
         Ok(done)
     }
+}
+
+fn described(bytes: &[u8]) -> Result<Manifest, Error> {
+    Manifest::decode(bytes).map_err(|_| Error::damaged("a manifest cannot be read"))
+}
+
+/// Of the transaction that takes the chunk with this number.
+fn durability_of(number: u32) -> Durability {
+    if number % CHUNKS_PER_SYNC == CHUNKS_PER_SYNC - 1 { Durability::Immediate } else { Durability::None }
 }
 
 impl Writing<'_> {
@@ -255,7 +269,7 @@ impl Writing<'_> {
             bytes: self.bytes,
             blake3: *self.hasher.finalize().as_bytes(),
         };
-        self.store.mark_whole(&manifest)?;
+        self.store.mark_whole(&manifest, |_| Ok(()))?;
         Ok(manifest)
     }
 

@@ -8,6 +8,7 @@ mod read;
 mod tail;
 mod witness;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
 use berth_core::id::EntryId;
@@ -31,6 +32,8 @@ const INCARNATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("incarn
 const IDENTITY: &str = "identity";
 const HARD_STATE: &str = "hard_state";
 const START: &str = "start";
+/// Ids of first members that this one has not met; see [`LogStore::met`].
+const UNMET: &str = "unmet";
 const FORMAT: &str = "format";
 /// Rises with every transaction; compared with the witness.
 const SEQUENCE: &str = "sequence";
@@ -129,6 +132,8 @@ pub struct Recovered {
     pub identity: Option<Identity>,
     /// Term, vote and commit index.
     pub hard_state: HardState,
+    /// First members of the cluster that this one, which is also one, has never met.
+    pub unmet: BTreeSet<MemberId>,
     /// The entry before the first one.
     pub start: EntryId,
     /// The log, without gaps.
@@ -186,8 +191,14 @@ impl LogStore {
         Ok(found)
     }
 
-    /// Makes a new directory that of a member, with the log beginning after `start`. Done once.
-    pub fn found(&self, identity: &Identity, start: EntryId) -> Result<(), Error> {
+    /// Makes a new directory that of a member, with the log beginning after `start`. Done once. `unmet` are the other
+    /// first members if it is itself one.
+    pub fn found(
+        &self,
+        identity: &Identity,
+        start: EntryId,
+        unmet: &BTreeSet<MemberId>,
+    ) -> Result<(), Error> {
         const DOING: &str = "writing the identity";
         let hard_state = HardState { term: start.term, commit: start.index, ..HardState::default() };
         self.transaction(DOING, |transaction| {
@@ -201,7 +212,26 @@ impl LogStore {
             drop(before);
             put(&mut meta, IDENTITY, &identity.encode(), DOING)?;
             put(&mut meta, START, &encode_id(start), DOING)?;
+            put(&mut meta, UNMET, &encode_ids(unmet), DOING)?;
             put(&mut meta, HARD_STATE, &sealed(wire::encode_hard_state(&hard_state)), DOING)
+        })
+    }
+
+    /// Remembers for good that a peer knows this member's incarnation and this one knows the peer's.
+    pub fn met(&self, member: MemberId) -> Result<(), Error> {
+        const DOING: &str = "remembering that a peer was met";
+        {
+            let reading = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
+            let meta = reading.open_table(META).map_err(|error| Error::new(DOING, error))?;
+            if !unmet(&meta, DOING)?.contains(&member) {
+                return Ok(());
+            }
+        }
+        self.transaction(DOING, |transaction| {
+            let mut meta = transaction.open_table(META).map_err(|error| Error::new(DOING, error))?;
+            let mut left = unmet(&meta, DOING)?;
+            left.remove(&member);
+            put(&mut meta, UNMET, &encode_ids(&left), DOING)
         })
     }
 
@@ -318,6 +348,26 @@ fn sealed(bytes: Vec<u8>) -> Vec<u8> {
 fn unsealed(record: &[u8]) -> Option<&[u8]> {
     let (checksum, bytes) = record.split_first_chunk::<4>()?;
     (u32::from_le_bytes(*checksum) == crc32c::crc32c(bytes)).then_some(bytes)
+}
+
+fn unmet(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    doing: &'static str,
+) -> Result<BTreeSet<MemberId>, Error> {
+    match meta.get(UNMET).map_err(|error| Error::new(doing, error))? {
+        Some(record) => decode_ids(record.value())
+            .ok_or_else(|| Error::damaged("the list of members that were not met cannot be read")),
+        None => Ok(BTreeSet::new()),
+    }
+}
+
+fn encode_ids(ids: &BTreeSet<MemberId>) -> Vec<u8> {
+    sealed(ids.iter().flat_map(|id| id.to_le_bytes()).collect())
+}
+
+fn decode_ids(record: &[u8]) -> Option<BTreeSet<MemberId>> {
+    let (ids, rest) = unsealed(record)?.as_chunks::<8>();
+    rest.is_empty().then(|| ids.iter().map(|id| u64::from_le_bytes(*id)).collect())
 }
 
 fn encode_id(id: EntryId) -> Vec<u8> {

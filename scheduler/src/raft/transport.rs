@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::raft::backlog::Backlog;
 use crate::raft::driver::ReadError;
 use crate::raft::identity::Identity;
 use crate::raft::membership::{MemberId, Membership};
@@ -37,16 +38,20 @@ pub(crate) use server::serve;
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Raft messages that wait for one peer. Past them messages are dropped and the peer reported unreachable.
 const QUEUE_MAX: usize = 4_096;
+/// Bytes that wait for one peer: as much as raft sends before it wants answers, so that it is not met by a healthy one.
+const QUEUE_BYTES_MAX: usize = 256 << 20;
 
-/// What the transport tells the member it works for. None of these waits.
+/// What the transport tells the member it works for. None of these waits unless it says so.
 #[async_trait]
 pub trait Local: Send + Sync + 'static {
     /// A raft message from a peer whose identity was checked. Dropped if there is no room.
     fn raft_message(&self, from: MemberId, message: Bytes);
+    /// A peer and this member know each other's incarnation for good. Waits until it is taken note of.
+    async fn met(&self, peer: MemberId);
     /// A peer could not be reached; messages to it were lost.
     fn unreachable(&self, peer: MemberId);
     /// A peer was given a chunk of a snapshot, or asked for one that is gone.
-    fn chunk_asked(&self, peer: MemberId, found: bool);
+    fn chunk_asked(&self, peer: MemberId, index: u64, found: bool);
     /// A peer says that this member must not act under its id any more.
     fn refused(&self, by: MemberId, refusal: Refusal);
     /// Confirms that this member leads and says which index a read has to wait for.
@@ -69,6 +74,12 @@ pub enum Error {
     /// The member is not known here.
     #[error("member {0} is not known here")]
     UnknownMember(MemberId),
+    /// The member did not answer in time, or another leads now. It may have taken the request.
+    #[error("member {member} does not answer or has lost its leadership")]
+    Unanswered {
+        /// The member that was asked.
+        member: MemberId,
+    },
     /// The member did not answer, or refused.
     #[error("member {member} did not answer the request")]
     Failed {
@@ -100,9 +111,24 @@ struct Peer {
     queue: mpsc::Sender<Bytes>,
     /// Requests for it as the leader.
     forwards: mpsc::Sender<forward::Forwarded>,
+    queued: Arc<Backlog>,
     /// For everything but the raft stream, which has a connection of its own so that nothing delays it.
     channel: Channel,
     gone: CancellationToken,
+}
+
+impl Peer {
+    fn offer(&self, message: Bytes) -> bool {
+        let bytes = message.len();
+        if !self.queued.add(bytes, QUEUE_BYTES_MAX) {
+            return false;
+        }
+        let taken = self.queue.try_send(message).is_ok();
+        if !taken {
+            self.queued.remove(bytes);
+        }
+        taken
+    }
 }
 
 /// Where the transport's tasks run, and what ends them.
@@ -199,6 +225,8 @@ impl Transport {
         // A lazy channel needs the runtime's context although nothing is connected yet.
         let _context = self.shared.tasks.runtime.enter();
         let channel = endpoint.connect_lazy();
+        let queued = Arc::<Backlog>::default();
+        let waiting = peer::Waiting { queue: waiting, queued: Arc::clone(&queued) };
         let link = peer::Link { shared: Arc::clone(&self.shared), peer: id, endpoint, waiting };
         let ended = gone.clone();
         self.shared.tasks.spawn(async move {
@@ -211,12 +239,12 @@ impl Transport {
         self.shared.tasks.spawn(async move {
             ended.run_until_cancelled(forwarder.run()).await;
         });
-        Some(Peer { address, queue, forwards, channel, gone })
+        Some(Peer { address, queue, queued, forwards, channel, gone })
     }
 
     /// Queues a raft message; `false` if there is no such peer or no room.
     pub fn send(&self, to: MemberId, message: Bytes) -> bool {
-        self.shared.peers.load().get(&to).is_some_and(|peer| peer.queue.try_send(message).is_ok())
+        self.shared.peers.load().get(&to).is_some_and(|peer| peer.offer(message))
     }
 
     /// Asks a member to take a request; mostly the leader.

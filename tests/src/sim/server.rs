@@ -169,6 +169,7 @@ fn settings(options: &Options) -> Settings {
         snapshots: SnapshotPolicy {
             every_entries: options.snapshot_every,
             keep_entries: options.log_kept,
+            keep_bytes: 0,
             ..SnapshotPolicy::default()
         },
         ..Settings::default()

@@ -14,6 +14,11 @@ pub enum Input<O> {
     Tick,
     /// A message from a peer, whose identity was checked.
     Message(Message),
+    /// A peer and this member have told each other who they are, and both will remember it after a crash.
+    Met {
+        /// The peer.
+        peer: MemberId,
+    },
     /// A message to a peer could not be sent.
     Unreachable {
         /// The peer.
@@ -59,10 +64,7 @@ pub enum Input<O> {
     /// A snapshot of the state is whole and durable.
     SnapshotBuilt(Manifest),
     /// The snapshot that was to be fetched is whole and durable.
-    SnapshotFetched {
-        /// The place it stands for.
-        entry: EntryId,
-    },
+    SnapshotFetched(Manifest),
     /// The snapshot that was to be fetched cannot be had.
     SnapshotNotFetched {
         /// The place it stands for.
@@ -73,7 +75,14 @@ pub enum Input<O> {
         /// The peer.
         peer: MemberId,
     },
-    /// A peer asked for a chunk of a snapshot that is not there any more.
+    /// A peer asked for a chunk of a snapshot that is not here any more.
+    SnapshotMissing {
+        /// The peer.
+        peer: MemberId,
+        /// The index that the snapshot stands for.
+        index: u64,
+    },
+    /// A peer could not be told of a snapshot.
     SnapshotFailed {
         /// The peer.
         peer: MemberId,

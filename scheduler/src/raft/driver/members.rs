@@ -36,6 +36,19 @@ impl Members {
 }
 
 impl<O> Driver<O> {
+    pub(super) fn on_met(&mut self, peer: MemberId) {
+        if self.unmet.remove(&peer) {
+            tracing::info!(peer, left = ?self.unmet, "met another first member of the cluster");
+        }
+    }
+
+    /// Whether this member may ask for votes. Each first member has to meet all the others once before: then
+    /// everyone who could vote for it is known to it by its incarnation, and none that has forgotten its votes and
+    /// entries is let in.
+    pub(super) fn may_stand(&self) -> bool {
+        self.unmet.iter().all(|id| self.membership.was_removed(*id))
+    }
+
     pub(super) fn on_change(&mut self, request: u64, change: &ChangeRequest) {
         let outcome =
             self.check_change(change).and_then(|change| self.propose_change(Some(request), &change));
@@ -205,6 +218,17 @@ impl<O> Driver<O> {
                     && progress.matched > 0
                     && progress.matched + self.settings.promotion_lag_max >= last
             })
+    }
+
+    /// How much of the log the slowest follower has that was heard of lately, as far as this leader knows. One that
+    /// fetches a snapshot needs only what comes after it.
+    pub(super) fn slowest_live_match(&self) -> Option<u64> {
+        if !self.is_leader() {
+            return None;
+        }
+        let progress = self.raw.raft.prs().iter();
+        let live = progress.filter(|(id, _)| **id != self.member && self.is_live(**id));
+        live.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
     }
 
     fn is_live(&self, id: MemberId) -> bool {

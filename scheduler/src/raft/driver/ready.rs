@@ -50,6 +50,10 @@ impl Pipeline {
     }
 }
 
+fn asks_for_no_vote(message: &Message) -> bool {
+    !matches!(message.get_msg_type(), MessageType::MsgRequestPreVote | MessageType::MsgRequestVote)
+}
+
 impl<O> Driver<O> {
     pub(super) fn take_ready(&mut self) {
         let mut ready = self.raw.ready();
@@ -57,10 +61,15 @@ impl<O> Driver<O> {
         if let Some(state) = ready.hs() {
             self.hard_state = state.clone();
         }
-        let messages = ready.take_messages();
+        let mut messages = ready.take_messages();
         // After a step-down appends of the former leader are among these.
         let mut after = ready.take_persisted_messages();
         after.retain(is_coherent);
+        if !self.may_stand() {
+            // Raft's time-outs go on, so that this member votes as it should; it only asks for no votes itself.
+            messages.retain(asks_for_no_vote);
+            after.retain(asks_for_no_vote);
+        }
         let states = ready.take_read_states();
         let committed = ready.take_committed_entries();
         let mut batch = WriteBatch { number, messages: after, ..WriteBatch::default() };

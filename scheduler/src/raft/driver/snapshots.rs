@@ -14,6 +14,8 @@ pub(super) struct Snapshots {
     held: Option<Held>,
     /// The snapshot that raft has taken and the state machine has not yet.
     installing: Option<u64>,
+    /// Offered while another one was being installed, and looked at afterwards.
+    deferred: Option<Message>,
     /// Followers that fetch from here, and when they last gave a sign.
     receivers: Peers<u64>,
 }
@@ -26,10 +28,6 @@ struct Held {
 }
 
 impl Snapshots {
-    pub(super) fn is_installing(&self) -> bool {
-        self.installing.is_some()
-    }
-
     pub(super) fn installing(&mut self, index: u64) {
         self.installing = Some(index);
     }
@@ -62,9 +60,15 @@ impl<O> Driver<O> {
         if (metadata.index, metadata.term) != (entry.index, entry.term) || message.term < self.term() {
             return;
         }
-        // What is known to be committed here needs no fetching; raft tells the leader so.
-        if entry.index <= self.raw.raft.raft_log.committed && !self.snapshots.is_installing() {
+        // What is known to be committed here needs no fetching, even if it is still being installed; raft tells
+        // the leader so.
+        if entry.index <= self.raw.raft.raft_log.committed {
             self.step_raw(message);
+            return;
+        }
+        // A newer one that becomes whole would delete the one that the state is being restored from.
+        if self.is_installing() {
+            self.snapshots.deferred = Some(message);
             return;
         }
         let from = message.from;
@@ -72,27 +76,52 @@ impl<O> Driver<O> {
             self.snapshots.held.as_ref().is_some_and(|held| held.entry == entry && held.message.from == from);
         if same {
             let held = self.snapshots.held.as_mut().expect("it was just looked at");
-            held.message = message;
+            if !held.fetched {
+                held.message = message;
+            }
             return;
         }
         self.snapshots.held = Some(Held { entry, message, fetched: false });
         self.out.fetch = Some(Fetch { from, manifest });
     }
 
-    pub(super) fn on_snapshot_fetched(&mut self, entry: EntryId) {
+    /// Between taking a snapshot and having restored it.
+    pub(in crate::raft) fn is_installing(&self) -> bool {
+        self.snapshots.installing.is_some() || self.raw.raft.raft_log.unstable.snapshot.is_some()
+    }
+
+    pub(super) fn on_snapshot_fetched(&mut self, manifest: &Manifest) {
+        // The one before is deleted, whatever raft makes of this one.
+        self.describe(manifest);
+        let entry = manifest.header.entry;
         if let Some(held) = self.snapshots.held.as_mut().filter(|held| held.entry == entry) {
+            // The same state may have been whole here before, in other chunks than the leader's.
+            held.message.mut_snapshot().set_data(manifest.encode().into());
             held.fetched = true;
         }
         self.step_fetched();
     }
 
+    /// Tells followers of this snapshot from now on, unless a newer one is known.
+    fn describe(&mut self, manifest: &Manifest) {
+        let entry = manifest.header.entry;
+        let tail = self.raw.mut_store();
+        if tail.described().is_none_or(|known| known.index <= entry.index) {
+            let conf_state = manifest.header.membership.conf_state();
+            tail.describe_snapshot(entry, conf_state, manifest.encode().into());
+        }
+    }
+
     /// Shows raft a snapshot that is all there; one at a time.
     pub(super) fn step_fetched(&mut self) {
-        if self.snapshots.is_installing() {
+        if self.is_installing() {
             return;
         }
         if let Some(held) = self.snapshots.held.take_if(|held| held.fetched) {
             self.step_raw(held.message);
+        }
+        if let Some(message) = self.snapshots.deferred.take() {
+            self.on_snapshot_message(message);
         }
     }
 
@@ -106,12 +135,11 @@ impl<O> Driver<O> {
         if entry.index <= self.raw.store().start().index {
             return;
         }
-        let conf_state = manifest.header.membership.conf_state();
+        self.describe(manifest);
         let covered = entry.index.min(self.applied.index);
+        let slowest = self.slowest_live_match().unwrap_or(covered);
         let policy = self.settings.snapshots.clone();
-        let tail = self.raw.mut_store();
-        tail.describe_snapshot(entry, conf_state, manifest.encode().into());
-        if let Some(upto) = tail.compact(covered, &policy) {
+        if let Some(upto) = self.raw.mut_store().compact(covered, slowest, &policy) {
             self.queue_compaction(upto);
         }
     }
@@ -120,6 +148,12 @@ impl<O> Driver<O> {
         if let Some(since) = self.snapshots.receivers.get_mut(&peer) {
             *since = self.tick;
         }
+    }
+
+    /// What cannot be given is not offered again; the next one is made from the state.
+    pub(super) fn on_snapshot_missing(&mut self, peer: MemberId, index: u64) {
+        self.raw.mut_store().forget_snapshot(index);
+        self.on_snapshot_failed(peer);
     }
 
     /// Raft waits for ever for a follower whose snapshot nobody reports on.

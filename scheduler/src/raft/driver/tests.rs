@@ -1,10 +1,12 @@
 use std::panic::AssertUnwindSafe;
 
+use raft::Storage as _;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::is_coherent;
 use crate::raft::driver::{Answer, ChangeError, ChangeRequest, Input, ProposeError, ReadError};
 use crate::raft::membership::Standing;
+use crate::raft::snapshots::Manifest;
 use crate::raft::testing::cluster::{Cluster, Weather};
 
 const CALM: Weather = Weather { loss: 0, crash: 0, cut: 0, lies_about_sync: false };
@@ -90,6 +92,97 @@ fn a_member_that_missed_too_much_gets_a_snapshot() {
     cluster.crash(3, 60_000);
     cluster.run(30_000, &CALM, true);
     cluster.heal_and_check();
+}
+
+/// Raft's message about a snapshot, as `leader` would send it.
+fn offer(cluster: &mut Cluster, leader: u64, to: u64, manifest: &Manifest) -> Message {
+    let mut message = Message::default();
+    message.set_msg_type(MessageType::MsgSnapshot);
+    message.from = leader;
+    message.to = to;
+    message.term = cluster.member(leader).status().term;
+    let snapshot = message.mut_snapshot();
+    snapshot.set_data(manifest.encode().into());
+    let metadata = snapshot.mut_metadata();
+    metadata.index = manifest.header.entry.index;
+    metadata.term = manifest.header.entry.term;
+    metadata.set_conf_state(manifest.header.membership.conf_state());
+    message
+}
+
+/// A cluster whose member 3 was away until it needed a snapshot, at the moment when raft has taken the snapshot
+/// and the state machine has not.
+fn installing() -> (Cluster, u64, Manifest) {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.run(2_000, &CALM, true);
+    cluster.crash(3, 60_000);
+    cluster.run(30_000, &CALM, true);
+    cluster.machines.get_mut(&3).unwrap().restart_at = 0;
+    for _ in 0..10_000 {
+        cluster.run(5, &CALM, false);
+        if cluster.member(3).driver().is_installing() {
+            let (leader, _) = cluster.leader().unwrap();
+            let manifest = cluster.member(3).snapshots().newest().unwrap().unwrap();
+            return (cluster, leader, manifest);
+        }
+    }
+    panic!("member 3 never took a snapshot");
+}
+
+#[test]
+fn a_snapshot_offered_again_while_it_is_installed_is_not_fetched_again() {
+    let (mut cluster, leader, manifest) = installing();
+    let again = offer(&mut cluster, leader, 3, &manifest);
+    let member = cluster.member(3);
+    member.step(Input::Message(again));
+    member.turn().unwrap();
+    assert_eq!(member.wants_chunk(), None);
+    assert!(member.driver().is_installing());
+    cluster.heal_and_check();
+}
+
+#[test]
+fn a_newer_snapshot_waits_until_the_one_before_is_installed() {
+    let (mut cluster, leader, manifest) = installing();
+    let mut newer = manifest.clone();
+    newer.header.entry.index += 1_000;
+    let offered = offer(&mut cluster, leader, 3, &newer);
+    let member = cluster.member(3);
+    member.step(Input::Message(offered));
+    member.turn().unwrap();
+    assert_eq!(member.wants_chunk(), None);
+    member.settle(&mut ()).unwrap();
+    assert!(!member.driver().is_installing());
+    assert_eq!(member.wants_chunk(), Some((leader, newer.header.entry, 0)));
+    cluster.heal_and_check();
+}
+
+#[test]
+fn a_snapshot_that_was_fetched_is_offered_even_if_raft_ignored_it() {
+    let mut cluster = Cluster::new(6, 3);
+    cluster.run(10_000, &CALM, true);
+    let driver = &mut cluster.member(1).driver;
+    let mut fetched = Manifest::decode(driver.raw.store().snapshot(0, 2).unwrap().get_data()).unwrap();
+    fetched.header.entry.index += 1;
+    driver.step(Input::SnapshotFetched(fetched.clone()));
+    assert_eq!(driver.raw.store().described(), Some(fetched.header.entry));
+}
+
+#[test]
+fn a_snapshot_that_is_gone_is_not_offered_again_and_a_new_one_is_made() {
+    let mut cluster = Cluster::new(6, 3);
+    cluster.run(10_000, &CALM, true);
+    let (leader, _) = cluster.leader().unwrap();
+    let peer = leader % 3 + 1;
+    let member = cluster.member(leader);
+    let index = member.driver.raw.store().described().unwrap().index;
+    member.step(Input::SnapshotMissing { peer, index: index - 1 });
+    assert_eq!(member.driver.raw.store().described().unwrap().index, index, "that was another one");
+    member.step(Input::SnapshotMissing { peer, index });
+    assert_eq!(member.driver.raw.store().described(), None);
+    member.turn().unwrap();
+    member.settle(&mut ()).unwrap();
+    assert!(member.driver.raw.store().described().unwrap().index > index);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How the rest of the server speaks with its member.
 
+use std::time::Duration;
+
 use berth_core::id::EntryId;
 use prost::bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -9,8 +11,16 @@ use crate::raft::driver::{
 };
 use crate::raft::identity::Identity;
 use crate::raft::membership::MemberId;
+use crate::raft::node::budget::Class;
 use crate::raft::node::inbox::{Inbox, NodeInput};
 use crate::raft::transport::{self, Transport};
+
+/// A leader that has not confirmed a read by then is taken to be gone.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+/// As [`READ_WITHIN`], for a request that may have to wait for disks.
+const FORWARD_WITHIN: Duration = Duration::from_secs(3);
+/// How far a member may lag behind what it is asked for, in time.
+const APPLIED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A handle on a running member; cheap to clone.
 pub struct NodeHandle<O> {
@@ -53,7 +63,17 @@ impl<O: Send + 'static> NodeHandle<O> {
     /// Puts data made for `term` into the log and waits until it is applied here. Refused unless this member
     /// leads in exactly that term.
     pub async fn propose(&self, term: u64, data: Bytes) -> Result<(EntryId, O), ProposeError> {
-        self.inbox.propose(term, data).await
+        self.propose_as(Class::Ordinary, term, data).await
+    }
+
+    /// As [`NodeHandle::propose`], with a say in what is refused first when much is under way.
+    pub async fn propose_as(
+        &self,
+        class: Class,
+        term: u64,
+        data: Bytes,
+    ) -> Result<(EntryId, O), ProposeError> {
+        self.inbox.propose(class, term, data).await
     }
 
     /// Waits until this member has applied everything that was true anywhere when this was called, and says up
@@ -67,8 +87,7 @@ impl<O: Send + 'static> NodeHandle<O> {
             (Role::Leader, _) => self.inbox.read().await?,
             (Role::Follower | Role::Candidate, None) => return Err(ReadError::NotLeader { leader: None }),
             (Role::Follower | Role::Candidate, Some(leader)) => self
-                .transport
-                .read_index(leader)
+                .while_it_leads(leader, READ_WITHIN, self.transport.read_index(leader))
                 .await
                 .map_err(|_| ReadError::NotLeader { leader: Some(leader) })?,
         };
@@ -76,11 +95,16 @@ impl<O: Send + 'static> NodeHandle<O> {
         Ok(index)
     }
 
-    /// Waits until this member has applied the entry at `index`.
+    /// Waits until this member has applied the entry at `index`, but not for long: one that lags far behind does not
+    /// answer requests.
     pub async fn wait_applied(&self, index: u64) -> Result<(), ReadError> {
         let mut applied = self.applied.clone();
-        applied.wait_for(|applied| applied.index >= index).await.map_err(|_| ReadError::Stopped)?;
-        Ok(())
+        let reached = applied.wait_for(|applied| applied.index >= index);
+        match tokio::time::timeout(APPLIED_WITHIN, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_) => Err(ReadError::Timeout),
+        }
     }
 
     /// Where the member stands, and a way to hear when that changes.
@@ -112,10 +136,28 @@ impl<O: Send + 'static> NodeHandle<O> {
         answer.await.unwrap_or(Err(TransferError::Stopped))
     }
 
-    /// Hands a request to the leader's [`transport::ForwardHandler`].
+    /// Hands a request to the leader's [`transport::ForwardHandler`]. Gives up when another member leads.
     pub async fn forward(&self, request: Bytes) -> Result<Bytes, transport::Error> {
         let leader = self.status.borrow().leader.ok_or(transport::Error::NoLeader)?;
-        self.transport.forward(leader, request).await
+        self.while_it_leads(leader, FORWARD_WITHIN, self.transport.forward(leader, request)).await
+    }
+
+    /// A leader that is paused or cut off answers late or never, while another may lead long since.
+    async fn while_it_leads<T>(
+        &self,
+        leader: MemberId,
+        within: Duration,
+        call: impl Future<Output = Result<T, transport::Error>>,
+    ) -> Result<T, transport::Error> {
+        let mut status = self.status.clone();
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            _ = status.wait_for(|status| status.leader != Some(leader)) => {
+                Err(transport::Error::Unanswered { member: leader })
+            }
+            () = tokio::time::sleep(within) => Err(transport::Error::Unanswered { member: leader }),
+        }
     }
 
     /// Hands a request to the [`transport::ForwardHandler`] of some member.

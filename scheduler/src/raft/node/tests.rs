@@ -15,13 +15,19 @@ use crate::raft::membership::{Membership, Standing};
 use crate::raft::metrics::Metrics;
 use crate::raft::recovery::{self, Birth};
 use crate::raft::testing::{Notebook, cluster};
-use crate::raft::transport::{ForwardHandler, Refusal};
+use crate::raft::transport::{self, ForwardHandler, Refusal};
+
+/// A request that is never answered.
+const NEVER: &[u8] = b"never";
 
 struct Echo(u64);
 
 #[async_trait]
 impl ForwardHandler for Echo {
     async fn forward(&self, request: Bytes) -> Result<Bytes, tonic::Status> {
+        if request.as_ref() == NEVER {
+            std::future::pending::<()>().await;
+        }
         Ok(Bytes::from([request.as_ref(), self.0.to_string().as_bytes()].concat()))
     }
 }
@@ -189,6 +195,24 @@ async fn a_follower_forwards_to_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forwarded_request_does_not_outlive_its_leader_or_wait_for_ever() {
+    let (_house, running) = three().await;
+    propose(&running, "one").await;
+    let leader = running.iter().flatten().find(|m| m.is_leader()).unwrap();
+    let follower = running.iter().flatten().find(|m| !m.is_leader()).unwrap();
+    wait(|| follower.handle.status().borrow().leader.is_some()).await;
+    let ask = || tokio::time::timeout(Duration::from_secs(20), follower.handle.forward(NEVER.into()));
+    let unanswered = ask().await.expect("it is given up");
+    assert!(matches!(unanswered, Err(transport::Error::Unanswered { .. })), "{unanswered:?}");
+    let began = Instant::now();
+    let (unanswered, transferred) = tokio::join!(ask(), leader.handle.transfer_leadership(None));
+    transferred.unwrap();
+    assert!(matches!(unanswered.unwrap(), Err(transport::Error::Unanswered { .. })));
+    assert!(began.elapsed() < Duration::from_secs(3), "it waited for {:?}", began.elapsed());
+    stop_all(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_joins_gets_a_snapshot_and_then_its_vote() {
     let (house, mut running) = three().await;
     for number in 0..200 {
@@ -240,6 +264,84 @@ async fn a_member_that_lost_its_directory_is_not_let_in_under_its_id() {
         "{ended:?}"
     );
     stop_all(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_removed_is_told_while_its_stream_lives_and_ends() {
+    let (_house, mut running) = three().await;
+    propose(&running, "one").await;
+    let victim = running.iter().position(|m| !m.as_ref().unwrap().is_leader()).unwrap();
+    let id = u64::try_from(victim).unwrap() + 1;
+    let leader = running.iter().flatten().find(|m| m.is_leader()).unwrap();
+    leader.handle.change_membership(ChangeRequest::Remove { id }).await.unwrap();
+    let removed = running[victim].take().unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), removed.node.ended()).await.unwrap();
+    assert!(
+        matches!(ended, Err(Fatal::Removed { .. } | Fatal::Refused { refusal: Refusal::Removed { .. }, .. })),
+        "{ended:?}"
+    );
+    propose(&running, "two").await;
+    stop_all(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_that_lost_its_directories_does_not_begin_an_empty_cluster() {
+    let (house, mut running) = three().await;
+    propose(&running, "one").await;
+    for member in running.drain(..) {
+        member.unwrap().stop().await.unwrap();
+    }
+    let mut again = Vec::new();
+    for member in [2, 3] {
+        std::fs::remove_dir_all(house.path(member)).unwrap();
+        let listener = house.rebind(member).await;
+        let identity = house.identity(member, 700 + member);
+        let birth = Birth::Bootstrap { identity, membership: house.membership() };
+        again.push(house.start_with(member, listener, birth).unwrap());
+    }
+    let mut status = again[0].handle.status();
+    let elected = status.wait_for(|status| status.leader.is_some());
+    assert!(tokio::time::timeout(Duration::from_secs(4), elected).await.is_err(), "they elected a leader");
+    let first = house.start(1, house.rebind(1).await);
+    for member in again {
+        let ended = tokio::time::timeout(Duration::from_secs(20), member.node.ended()).await.unwrap();
+        assert!(
+            matches!(ended, Err(Fatal::Refused { refusal: Refusal::OtherIncarnation { .. }, .. })),
+            "{ended:?}"
+        );
+    }
+    first.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_have_met_need_only_a_majority_when_they_start_again() {
+    let (house, running) = three().await;
+    propose(&running, "one").await;
+    let_each_lead_and_stop(running).await;
+    let mut again = Vec::new();
+    for member in [2, 3] {
+        again.push(Some(house.start(member, house.rebind(member).await)));
+    }
+    propose(&again, "two").await;
+    stop_all(again).await;
+}
+
+/// Lets each member lead once, which only one can that has met all the others, and stops them.
+async fn let_each_lead_and_stop(mut running: Vec<Option<Running>>) {
+    for wanted in 1..=3 {
+        let began = Instant::now();
+        while !running[wanted - 1].as_ref().unwrap().is_leader() {
+            assert!(began.elapsed() < Duration::from_secs(20), "member {wanted} never leads");
+            for member in running.iter().flatten().filter(|member| member.is_leader()) {
+                // Refused while the last transfer is under way or nobody was heard of lately.
+                let _ = member.handle.transfer_leadership(Some(wanted.try_into().unwrap())).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    for member in running.drain(..) {
+        member.unwrap().stop().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

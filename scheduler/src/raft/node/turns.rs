@@ -16,6 +16,7 @@ use crate::raft::driver::{
 use crate::raft::membership::MemberId;
 use crate::raft::metrics::Metrics;
 use crate::raft::node::apply::ApplyInput;
+use crate::raft::node::budget::Taken;
 use crate::raft::node::inbox::{Inbox, NodeInput, ProposeResult};
 use crate::raft::node::{Fatal, threads};
 use crate::raft::store::WriteBatch;
@@ -34,6 +35,7 @@ pub(super) struct Turns<O> {
     pub(super) status: watch::Sender<Status>,
     pub(super) fetcher: Fetcher,
     pub(super) transport: Transport,
+    pub(super) member: MemberId,
     pub(super) known: Vec<(MemberId, String)>,
     pub(super) hold_snapshots: Arc<AtomicBool>,
     pub(super) snapshot_wanted: Arc<AtomicBool>,
@@ -46,7 +48,7 @@ pub(super) struct Turns<O> {
 /// Who waits for which answer.
 pub(super) struct Waiting<O> {
     last: u64,
-    proposals: HashMap<u64, oneshot::Sender<ProposeResult<O>>>,
+    proposals: HashMap<u64, (oneshot::Sender<ProposeResult<O>>, Taken)>,
     reads: HashMap<u64, oneshot::Sender<Result<u64, ReadError>>>,
     changes: HashMap<u64, oneshot::Sender<Result<ChangeDone, ChangeError>>>,
     transfers: HashMap<u64, oneshot::Sender<Result<MemberId, TransferError>>>,
@@ -107,16 +109,19 @@ impl<O: Send + 'static> Turns<O> {
     fn take(&mut self, input: NodeInput<O>) {
         let input = match input {
             NodeInput::Driver(input) => input,
-            NodeInput::Raft { from, message } => match wire::decode_message(&message) {
-                Ok(message) if message.from == from => Input::Message(message),
-                Ok(_) | Err(_) => {
-                    tracing::warn!(peer = from, "a message from a peer was not what it should be");
-                    return;
+            NodeInput::Raft { from, message } => {
+                self.inbox.raft_message_left(message.len());
+                match wire::decode_message(&message) {
+                    Ok(message) if message.from == from => Input::Message(message),
+                    Ok(_) | Err(_) => {
+                        tracing::warn!(peer = from, "a message from a peer was not what it should be");
+                        return;
+                    }
                 }
-            },
-            NodeInput::Propose { term, data, reply } => {
+            }
+            NodeInput::Propose { term, data, room, reply } => {
                 let request = self.waiting.next();
-                self.waiting.proposals.insert(request, reply);
+                self.waiting.proposals.insert(request, (reply, room));
                 Input::Propose { request, term, data }
             }
             NodeInput::Read { reply } => {
@@ -185,17 +190,17 @@ impl<O: Send + 'static> Turns<O> {
     fn fetch(&mut self, fetch: Fetch) {
         let entry = fetch.manifest.header.entry;
         tracing::info!(peer = fetch.from, log.index = entry.index, "fetching a snapshot");
-        let (inbox, metrics) = (self.inbox.clone(), Arc::clone(&self.metrics));
-        self.fetcher.start(fetch, move |fetched| {
+        let (inbox, metrics, end) = (self.inbox.clone(), Arc::clone(&self.metrics), self.end.clone());
+        self.fetcher.start(fetch, async move |fetched| {
             let input = match fetched {
-                Fetched::Whole => {
+                Fetched::Whole(manifest) => {
                     Metrics::add(&metrics.snapshots, 1);
-                    Input::SnapshotFetched { entry }
+                    Input::SnapshotFetched(manifest)
                 }
                 Fetched::NotToBeHad => Input::SnapshotNotFetched { entry },
-                Fetched::Failed(error) => return inbox.mention(NodeInput::Fatal(Fatal::Snapshots(error))),
+                Fetched::Failed(error) => return end.with(Fatal::Snapshots(error)),
             };
-            inbox.report(input);
+            inbox.report_from_task(input).await;
         });
     }
 
@@ -208,7 +213,11 @@ impl<O: Send + 'static> Turns<O> {
             Metrics::add(&self.metrics.leader_changes, 1);
             tracing::info!(term = status.term, leader = status.leader, role = ?status.role, "the leader has changed");
         }
+        let removed = status.removed;
         self.status.send_replace(status);
+        if removed {
+            self.end.with(Fatal::Removed { member: self.member });
+        }
     }
 
     fn answer(&mut self, answer: Answer<O>) {
@@ -218,7 +227,7 @@ impl<O: Send + 'static> Turns<O> {
                 if matches!(result, Err(ProposeError::Busy { .. })) {
                     Metrics::add(&self.metrics.proposals_refused, 1);
                 }
-                self.waiting.proposals.remove(&request).map(|reply| reply.send(result).ok());
+                self.waiting.proposals.remove(&request).map(|(reply, _)| reply.send(result).ok());
             }
             Answer::Read { request, result } => {
                 self.waiting.reads.remove(&request).map(|reply| reply.send(result).ok());

@@ -1,15 +1,21 @@
 //! Fetching a snapshot from a peer, chunk by chunk, across crashes.
 
-use redb::{Durability, ReadableDatabase, ReadableTable};
+use redb::{Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use super::{CHUNKS, Error, Manifest, PARTIAL, SnapshotStore, StoredChunk};
+use super::{CHUNKS, Error, Manifest, PARTIAL, SnapshotStore, StoredChunk, durability_of};
 
 impl SnapshotStore {
     /// Gets ready to receive the snapshot and says which chunk is needed next; `None` if all are there. What
     /// was received of exactly this snapshot before is kept, everything else under way is dropped.
+    ///
+    /// A snapshot that is whole here is never touched, even if the peer has cut the same state into other chunks:
+    /// its mark stands, and the state may be restored from it at this moment.
     pub fn receive(&self, manifest: &Manifest) -> Result<Option<u32>, Error> {
         const DOING: &str = "starting to fetch a snapshot";
         let index = manifest.header.entry.index;
+        if self.whole_for(manifest)?.is_some() {
+            return Ok(None);
+        }
         let encoded = manifest.encode();
         self.transaction(DOING, Durability::Immediate, |transaction| {
             let mut partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
@@ -54,21 +60,24 @@ impl SnapshotStore {
         if number >= manifest.chunks || !chunk.is_sound() {
             return Err(Error::BadChunk { number });
         }
-        let under_way = {
-            let transaction = self.database.begin_read().map_err(|error| Error::new(DOING, error))?;
-            let partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
-            let known = partial.get(index).map_err(|error| Error::new(DOING, error))?;
-            known.is_some_and(|known| known.value() == manifest.encode())
-        };
-        if !under_way {
-            return Err(Error::Absent { index });
-        }
-        self.put(index, number, chunk)?;
+        self.transaction(DOING, durability_of(number), |transaction| {
+            still_under_way(transaction, manifest, DOING)?;
+            let mut chunks = transaction.open_table(CHUNKS).map_err(|error| Error::new(DOING, error))?;
+            chunks
+                .insert((index, number), chunk.encode().as_slice())
+                .map_err(|error| Error::new(DOING, error))?;
+            Ok(())
+        })?;
         self.next_missing(manifest)
     }
 
-    /// All chunks are there: checks them together and makes the snapshot whole.
-    pub fn finish_receiving(&self, manifest: &Manifest) -> Result<(), Error> {
+    /// All chunks are there: checks them together and makes the snapshot whole. Gives its description, which differs
+    /// from the peer's if the same state was whole here before.
+    pub fn finish_receiving(&self, manifest: &Manifest) -> Result<Manifest, Error> {
+        const DROPPING: &str = "dropping a bad snapshot";
+        if let Some(known) = self.whole_for(manifest)? {
+            return Ok(known);
+        }
         let index = manifest.header.entry.index;
         let mut hasher = blake3::Hasher::new();
         for number in 0..manifest.chunks {
@@ -76,16 +85,28 @@ impl SnapshotStore {
             hasher.update(&stored.bytes);
         }
         if hasher.finalize().as_bytes() != &manifest.blake3 {
-            self.transaction("dropping a bad snapshot", Durability::Immediate, |transaction| {
-                let mut partial = transaction
-                    .open_table(PARTIAL)
-                    .map_err(|error| Error::new("dropping a bad snapshot", error))?;
-                partial.remove(index).map_err(|error| Error::new("dropping a bad snapshot", error))?;
+            self.transaction(DROPPING, Durability::Immediate, |transaction| {
+                let mut partial =
+                    transaction.open_table(PARTIAL).map_err(|error| Error::new(DROPPING, error))?;
+                partial.remove(index).map_err(|error| Error::new(DROPPING, error))?;
                 Ok(())
             })?;
             return Err(Error::BadChunk { number: manifest.chunks });
         }
-        self.mark_whole(manifest)
+        // Another fetch may have begun meanwhile and have dropped the chunks of this one.
+        self.mark_whole(manifest, |transaction| still_under_way(transaction, manifest, "finishing a fetch"))?;
+        Ok(manifest.clone())
+    }
+
+    /// The whole snapshot here of the same state at the same place of the log.
+    fn whole_for(&self, manifest: &Manifest) -> Result<Option<Manifest>, Error> {
+        let index = manifest.header.entry.index;
+        let Some(known) = self.whole(index)? else { return Ok(None) };
+        if known.header == manifest.header {
+            return Ok(Some(known));
+        }
+        tracing::error!(log.index = index, "a peer offers another state at the index of a snapshot here");
+        Err(Error::Absent { index })
     }
 
     fn next_missing(&self, manifest: &Manifest) -> Result<Option<u32>, Error> {
@@ -102,5 +123,20 @@ impl SnapshotStore {
             .map_err(|error| Error::new(DOING, error))?;
         let next = last.map_or(0, |(key, _)| key.value().1 + 1);
         Ok((next < manifest.chunks).then_some(next))
+    }
+}
+
+/// [`Error::Absent`] unless exactly this snapshot is being fetched.
+fn still_under_way(
+    transaction: &WriteTransaction,
+    manifest: &Manifest,
+    doing: &'static str,
+) -> Result<(), Error> {
+    let index = manifest.header.entry.index;
+    let partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(doing, error))?;
+    let known = partial.get(index).map_err(|error| Error::new(doing, error))?;
+    match known {
+        Some(known) if known.value() == manifest.encode() => Ok(()),
+        Some(_) | None => Err(Error::Absent { index }),
     }
 }

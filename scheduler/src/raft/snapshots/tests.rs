@@ -117,6 +117,54 @@ fn chunks_that_do_not_make_the_announced_snapshot_are_refused_together() {
 }
 
 #[test]
+fn a_snapshot_that_is_whole_keeps_its_chunks_when_it_is_offered_again() {
+    let source = open(&SimDisk::new(1));
+    let state = notebook(1_000);
+    let manifest = job(&state, 9).write(&source).unwrap();
+    let disk = SimDisk::new(2);
+    let store = open(&disk);
+    job(&notebook(10), 5).write(&store).unwrap();
+    fetch(&source, &store, &manifest, u32::MAX).unwrap();
+    assert_eq!(store.receive(&manifest).unwrap(), None, "nothing is missing");
+    // Another leader may have cut the same state into other chunks.
+    let other = Manifest { chunks: manifest.chunks + 1, blake3: [7; 32], ..manifest.clone() };
+    assert_eq!(store.receive(&other).unwrap(), None, "nothing is missing");
+    assert_eq!(store.finish_receiving(&other).unwrap(), manifest, "the one that is here counts");
+    assert_eq!(job(&state, 9).write(&store).unwrap(), manifest, "it is not written over");
+    disk.crash();
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.newest().unwrap(), Some(manifest.clone()));
+    assert_eq!(store.restore::<Notebook>(&manifest).unwrap(), state);
+}
+
+#[test]
+fn another_state_at_the_index_of_a_whole_snapshot_is_refused() {
+    let store = open(&SimDisk::new(1));
+    let state = notebook(100);
+    let manifest = job(&state, 9).write(&store).unwrap();
+    let mut lying = manifest.clone();
+    lying.header.state_hash ^= 1;
+    assert!(matches!(store.receive(&lying), Err(Error::Absent { index: 9 })));
+    assert_eq!(store.restore::<Notebook>(&manifest).unwrap(), state);
+}
+
+#[test]
+fn a_fetch_that_another_one_replaced_does_not_become_whole() {
+    let source = open(&SimDisk::new(1));
+    let first = job(&notebook(1_000), 9).write(&source).unwrap();
+    let store = open(&SimDisk::new(2));
+    store.receive(&first).unwrap();
+    for number in 0..first.chunks {
+        store.receive_chunk(&first, number, &source.chunk(9, number).unwrap()).unwrap();
+    }
+    let second = job(&notebook(2_000), 12).write(&source).unwrap();
+    store.receive(&second).unwrap();
+    assert!(matches!(store.finish_receiving(&first), Err(Error::Absent { index: 9 })));
+    assert_eq!(store.newest().unwrap(), None);
+}
+
+#[test]
 fn a_snapshot_older_than_one_that_was_fetched_is_not_needed() {
     let source = open(&SimDisk::new(1));
     let fetched = job(&notebook(1_000), 9).write(&source).unwrap();

@@ -1,5 +1,7 @@
 //! Reading the whole log back, with every check there is.
 
+use std::collections::BTreeSet;
+
 use berth_core::id::EntryId;
 use raft::eraftpb::{Entry, HardState};
 use redb::{Database, ReadableDatabase, ReadableTable};
@@ -21,6 +23,7 @@ pub(super) fn everything(database: &Database) -> Result<Recovered, Error> {
         return Ok(Recovered {
             identity: None,
             hard_state: HardState::default(),
+            unmet: BTreeSet::new(),
             start: EntryId::default(),
             entries: Vec::new(),
         });
@@ -54,7 +57,8 @@ pub(super) fn everything(database: &Database) -> Result<Recovered, Error> {
             before.index, hard_state.commit
         )));
     }
-    Ok(Recovered { identity: Some(identity), hard_state, start, entries })
+    let unmet = super::unmet(&meta, DOING)?;
+    Ok(Recovered { identity: Some(identity), hard_state, unmet, start, entries })
 }
 
 fn checked(index: u64, record: &[u8], before: EntryId) -> Result<Entry, Error> {

@@ -80,16 +80,34 @@ impl Tail {
         self.wanted.set(false);
     }
 
-    /// Drops what the snapshot covers, except as much as the policy keeps for followers that lag; says up to
-    /// where, if anything was dropped.
-    pub fn compact(&mut self, covered: u64, policy: &SnapshotPolicy) -> Option<EntryId> {
+    /// The place in the log of the snapshot that is offered.
+    pub fn described(&self) -> Option<EntryId> {
+        self.snapshot.as_ref().map(|described| described.entry)
+    }
+
+    /// The snapshot at this index is gone: another one is needed.
+    pub fn forget_snapshot(&mut self, index: u64) {
+        if self.snapshot.take_if(|described| described.entry.index == index).is_some() {
+            self.wanted.set(true);
+        }
+    }
+
+    /// Drops what the snapshot covers, except as much as the policy keeps for followers that lag, the slowest of
+    /// which has the log up to `slowest`; says up to where, if anything was dropped.
+    pub fn compact(&mut self, covered: u64, slowest: u64, policy: &SnapshotPolicy) -> Option<EntryId> {
         let mut behind: u64 = 0;
         let mut behind_bytes: u64 = 0;
+        let mut kept_bytes: u64 = 0;
         let mut cut = self.start;
         for entry in self.entries.iter().rev().filter(|entry| entry.index <= covered) {
-            behind += 1;
-            behind_bytes += wire::entry_bytes(entry);
-            if behind > policy.keep_entries || behind_bytes > policy.keep_bytes {
+            let bytes = wire::entry_bytes(entry);
+            kept_bytes += bytes;
+            if entry.index <= slowest {
+                behind += 1;
+                behind_bytes += bytes;
+            }
+            let enough = behind > policy.keep_entries && behind_bytes > policy.keep_bytes;
+            if enough || kept_bytes > policy.keep_bytes_max {
                 cut = EntryId { term: entry.term, index: entry.index };
                 break;
             }
@@ -195,3 +213,6 @@ impl Storage for Tail {
         Ok(snapshot)
     }
 }
+
+#[cfg(test)]
+mod tests;

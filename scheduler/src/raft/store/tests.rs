@@ -39,7 +39,7 @@ fn batch(term: u64, indexes: std::ops::RangeInclusive<u64>) -> WriteBatch {
 fn founded(disk: &SimDisk) -> LogStore {
     let (store, recovered) = LogStore::open(disk.backend()).unwrap();
     assert_eq!(recovered.identity, None);
-    store.found(&identity(), EntryId::default()).unwrap();
+    store.found(&identity(), EntryId::default(), &[2, 3].into()).unwrap();
     store
 }
 
@@ -182,8 +182,19 @@ fn a_directory_is_given_to_one_member_only() {
     let store = founded(&disk);
     let other = Identity { member: 2, ..identity() };
     assert!(
-        matches!(store.found(&other, EntryId::default()), Err(Error::Taken(taken)) if taken == identity())
+        matches!(store.found(&other, EntryId::default(), &[].into()), Err(Error::Taken(taken)) if taken == identity())
     );
+}
+
+#[test]
+fn a_peer_that_was_met_stays_met() {
+    let disk = SimDisk::new(4);
+    let store = founded(&disk);
+    store.met(3).unwrap();
+    store.met(9).unwrap();
+    disk.crash();
+    drop(store);
+    assert_eq!(reopened(&disk).unmet, [2].into());
 }
 
 #[test]

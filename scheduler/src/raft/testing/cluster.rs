@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     pub(crate) member: Option<Member<Notebook>>,
     pub(crate) log: SimDisk,
     snapshots: SimDisk,
-    restart_at: u64,
+    pub(crate) restart_at: u64,
     disk_free_at: u64,
     lives: u64,
 }
@@ -84,7 +84,9 @@ pub(crate) fn settings() -> Settings {
             every_entries: 100,
             every_bytes: 1 << 20,
             keep_entries: 30,
-            keep_bytes: 1 << 20,
+            keep_bytes: 0,
+            keep_bytes_max: 1 << 20,
+            hold_bytes_max: 1 << 20,
         },
         promotion_lag_max: 20,
         ..Settings::default()

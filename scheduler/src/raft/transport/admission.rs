@@ -33,7 +33,10 @@ pub enum Refusal {
         member: MemberId,
     },
     /// It was removed from the cluster.
-    #[error("member {member} was removed from the cluster")]
+    #[error(
+        "member {member} was removed from the cluster; to bring its machine back empty the data directory, run \
+         `berth operator add` on another member, and start with the new id"
+    )]
     Removed {
         /// The member.
         member: MemberId,
@@ -130,10 +133,21 @@ impl Admission {
         if member == self.own.member {
             return Err(Refusal::OtherIncarnation { member });
         }
+        self.check_present(member)?;
+        Ok(caller)
+    }
+
+    /// A peer that was let in has let this member in too. Blocks on the disk the first time.
+    pub fn met(&self, member: MemberId) -> Result<(), Refusal> {
+        self.log.met(member).map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Whether a member that was let in before still belongs to the cluster.
+    pub fn check_present(&self, member: MemberId) -> Result<(), Refusal> {
         if self.status.borrow().membership.was_removed(member) {
             return Err(Refusal::Removed { member });
         }
-        Ok(caller)
+        Ok(())
     }
 
     /// Whether a call was meant for this member.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Transport;
 use crate::raft::driver::Fetch;
-use crate::raft::snapshots::{self, SnapshotStore, StoredChunk};
+use crate::raft::snapshots::{self, Manifest, SnapshotStore, StoredChunk};
 
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tries for one chunk before the leader is asked for another snapshot.
@@ -19,7 +19,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) enum Fetched {
     /// It is whole and durable.
-    Whole,
+    Whole(Manifest),
     /// The peer does not have it any more, or does not answer.
     NotToBeHad,
     /// The disk here has failed.
@@ -40,7 +40,11 @@ impl Fetcher {
     }
 
     /// Begins to fetch; what was being fetched is given up. `done` is called once, unless it is given up.
-    pub(crate) fn start(&mut self, fetch: Fetch, done: impl FnOnce(Fetched) + Send + 'static) {
+    pub(crate) fn start<D, F>(&mut self, fetch: Fetch, done: D)
+    where
+        D: FnOnce(Fetched) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         self.current.cancel();
         self.current = CancellationToken::new();
         let current = self.current.clone();
@@ -49,14 +53,14 @@ impl Fetcher {
         self.transport.shared.tasks.spawn(async move {
             let fetched = match current.run_until_cancelled(run(&transport, &snapshots, &fetch)).await {
                 None => return,
-                Some(Ok(true)) => Fetched::Whole,
-                Some(Ok(false)) => Fetched::NotToBeHad,
+                Some(Ok(Some(manifest))) => Fetched::Whole(manifest),
+                Some(Ok(None)) => Fetched::NotToBeHad,
                 Some(Err(snapshots::Error::Absent { .. } | snapshots::Error::BadChunk { .. })) => {
                     Fetched::NotToBeHad
                 }
                 Some(Err(error)) => Fetched::Failed(error),
             };
-            done(fetched);
+            done(fetched).await;
         });
     }
 }
@@ -65,31 +69,29 @@ async fn run(
     transport: &Transport,
     snapshots: &Arc<SnapshotStore>,
     fetch: &Fetch,
-) -> Result<bool, snapshots::Error> {
+) -> Result<Option<Manifest>, snapshots::Error> {
     let tasks = &transport.shared.tasks;
     let disk = |work: Disk| {
         let (snapshots, manifest) = (Arc::clone(snapshots), fetch.manifest.clone());
         tasks.blocking(move || match work {
             Disk::Begin => snapshots.receive(&manifest),
             Disk::Put(number, chunk) => snapshots.receive_chunk(&manifest, number, &chunk),
-            Disk::Finish => snapshots.finish_receiving(&manifest).map(|()| None),
         })
     };
-    let Some(begun) = disk(Disk::Begin).await else { return Ok(false) };
+    let Some(begun) = disk(Disk::Begin).await else { return Ok(None) };
     let mut next = begun?;
     while let Some(number) = next {
-        let Some(chunk) = chunk(transport, fetch, number).await else { return Ok(false) };
-        let Some(put) = disk(Disk::Put(number, chunk)).await else { return Ok(false) };
+        let Some(chunk) = chunk(transport, fetch, number).await else { return Ok(None) };
+        let Some(put) = disk(Disk::Put(number, chunk)).await else { return Ok(None) };
         next = put?;
     }
-    let Some(finished) = disk(Disk::Finish).await else { return Ok(false) };
-    finished.map(|_| true)
+    let (snapshots, manifest) = (Arc::clone(snapshots), fetch.manifest.clone());
+    tasks.blocking(move || snapshots.finish_receiving(&manifest)).await.transpose()
 }
 
 enum Disk {
     Begin,
     Put(u32, StoredChunk),
-    Finish,
 }
 
 async fn chunk(transport: &Transport, fetch: &Fetch, number: u32) -> Option<StoredChunk> {

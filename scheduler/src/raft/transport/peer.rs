@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
 use super::{MESSAGE_BYTES_MAX, Refusal, Shared, client};
+use crate::raft::backlog::Backlog;
 use crate::raft::membership::MemberId;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -26,7 +27,29 @@ pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: MemberId,
     pub(super) endpoint: Endpoint,
-    pub(super) waiting: mpsc::Receiver<Bytes>,
+    pub(super) waiting: Waiting,
+}
+
+/// What waits for the peer.
+pub(super) struct Waiting {
+    pub(super) queue: mpsc::Receiver<Bytes>,
+    pub(super) queued: Arc<Backlog>,
+}
+
+impl Waiting {
+    async fn next(&mut self) -> Option<Bytes> {
+        let next = self.queue.recv().await;
+        self.left(next)
+    }
+
+    fn next_now(&mut self) -> Option<Bytes> {
+        let next = self.queue.try_recv().ok();
+        self.left(next)
+    }
+
+    fn left(&self, message: Option<Bytes>) -> Option<Bytes> {
+        message.inspect(|message| self.queued.remove(message.len()))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +100,7 @@ impl Link {
             .map_err(Box::new)?;
         self.check(reply.into_inner().identity).await?;
         *connected = true;
+        self.shared.local.met(self.peer).await;
 
         let (frames, stream) = mpsc::channel(FRAMES_WAITING);
         let first = RaftMessages { identity: Some(self.shared.own.clone()), messages: Vec::new() };
@@ -105,9 +129,12 @@ impl Link {
 
     async fn check(&self, identity: Option<berth_proto::peer::Identity>) -> Result<(), Broken> {
         let admission = self.shared.admission.clone();
-        let checked = self.shared.tasks.blocking(move || admission.check(identity.as_ref())).await;
-        let identity = checked.ok_or(Refusal::Unavailable)??;
-        if identity.member == self.peer { Ok(()) } else { Err(Refusal::OtherMember.into()) }
+        let peer = self.peer;
+        let checked = self.shared.tasks.blocking(move || {
+            let identity = admission.check(identity.as_ref())?;
+            if identity.member == peer { admission.met(peer) } else { Err(Refusal::OtherMember) }
+        });
+        Ok(checked.await.ok_or(Refusal::Unavailable)??)
     }
 
     fn tell_if_refused(&self, broken: &Broken) {
@@ -120,17 +147,17 @@ impl Link {
 
     /// What waits is old by the time there is a stream again; raft will say something newer.
     fn drop_waiting(&mut self) {
-        while self.waiting.try_recv().is_ok() {}
+        while self.waiting.next_now().is_some() {}
         self.shared.local.unreachable(self.peer);
     }
 }
 
-async fn next_frame(waiting: &mut mpsc::Receiver<Bytes>) -> Option<RaftMessages> {
-    let first = waiting.recv().await?;
+async fn next_frame(waiting: &mut Waiting) -> Option<RaftMessages> {
+    let first = waiting.next().await?;
     let mut bytes = first.len();
     let mut messages = vec![first];
     while bytes < FRAME_BYTES && messages.len() < FRAME_MESSAGES_MAX {
-        let Ok(next) = waiting.try_recv() else { break };
+        let Some(next) = waiting.next_now() else { break };
         bytes += next.len();
         messages.push(next);
     }

@@ -78,6 +78,8 @@ impl Peer for Service {
                 frame = frames.message() => frame?,
             };
             let Some(frame) = frame else { return Ok(Response::new(RaftClosed {})) };
+            // It may have been removed since the stream began, and nobody else tells it.
+            shared.admission.check_present(caller.member).map_err(super::Refusal::to_status)?;
             for message in frame.messages {
                 shared.local.raft_message(caller.member, message);
             }
@@ -111,7 +113,7 @@ impl Peer for Service {
         let shared = &self.transport.shared;
         let snapshots = Arc::clone(&self.snapshots);
         let chunk = shared.tasks.blocking(move || snapshots.chunk(index, number)).await;
-        shared.local.chunk_asked(caller.member, matches!(chunk, Some(Ok(_))));
+        shared.local.chunk_asked(caller.member, index, matches!(chunk, Some(Ok(_))));
         match chunk {
             Some(Ok(chunk)) => {
                 Ok(Response::new(SnapshotChunkReply { chunk: chunk.bytes, crc32c: chunk.crc32c }))

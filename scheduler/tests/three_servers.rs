@@ -1,0 +1,73 @@
+//! Three real servers in one process.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use berth_daemon::metrics::{Health, Registry};
+use berth_daemon::tasks::Tasks;
+use berth_scheduler::config::{Birth, Config};
+use berth_scheduler::leader;
+use berth_scheduler::raft::config::Settings;
+use berth_scheduler::raft::driver::Role;
+use berth_scheduler::server::Server;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Running {
+    tasks: Tasks,
+    server: Server,
+}
+
+async fn three(dir: &tempfile::TempDir) -> Vec<Running> {
+    // Ports that were free a moment ago; the members have to know each other's before they start.
+    let free: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<_> = free.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    drop(free);
+    let members: Vec<_> = (1..).zip(addresses.iter().map(ToString::to_string)).collect();
+    let mut servers = Vec::new();
+    for ((id, _), address) in members.iter().zip(&addresses) {
+        let config = Config {
+            data_dir: dir.path().join(id.to_string()),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            advertise: None,
+            peer_listen: *address,
+            insecure: false,
+            birth: Birth::Together { cluster: "test".into(), id: *id, members: members.clone() },
+            leader: leader::Config::default(),
+            raft: Settings::default(),
+        };
+        let tasks = Tasks::new();
+        let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
+        servers.push(Running { tasks, server });
+    }
+    servers
+}
+
+async fn leader(servers: &[Running]) -> usize {
+    let began = Instant::now();
+    loop {
+        if let Some(at) = servers.iter().position(|running| running.server.log().leads()) {
+            return at;
+        }
+        assert!(began.elapsed() < DEADLINE, "nobody leads");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_told_to_stop_hands_its_leadership_over_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut servers = three(&dir).await;
+    let at = leader(&servers).await;
+    let Running { tasks, server } = servers.remove(at);
+    let status = server.log().node().status();
+    tasks.begin_shutdown();
+    tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
+    assert_ne!(status.borrow().role, Role::Leader, "it led to the end");
+    leader(&servers).await;
+    for Running { tasks, server } in servers {
+        tasks.begin_shutdown();
+        tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
+    }
+}
