@@ -17,7 +17,7 @@ mod tenant;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::command::{Command, Envelope, TRANSITIONS_MAX};
+use crate::command::{Command, Envelope};
 use crate::event::Event;
 use crate::hash;
 use crate::id::{EntryId, RequestId, StepHandle};
@@ -27,17 +27,19 @@ use crate::time::Timestamp;
 
 /// Applies the command of one entry.
 pub fn apply(state: &mut State, entry: EntryId, envelope: Envelope) -> Applied {
-    let refused = |refusal| Applied { reply: Reply::Refused(refusal), events: Vec::new() };
+    let at = state.tables.header.time;
+    let refused = |refusal| Applied { reply: Reply::Refused(refusal), events: Vec::new(), at };
     if envelope.term != entry.term {
         return refused(Refusal::StaleTerm);
     }
     if envelope.cluster_epoch != state.tables.header.cluster_epoch {
         return refused(Refusal::StaleClusterEpoch);
     }
-    let fingerprint = envelope.request.map(|_| hash::of(&(&envelope.actor, &envelope.command)));
+    // Not the actor: asked again by way of another server, one without a name is known by another address.
+    let fingerprint = envelope.request.map(|_| hash::of(&envelope.command));
     if let Some(known) = envelope.request.and_then(|key| state.tables.requests.get(&key)) {
         return match Some(known.fingerprint) == fingerprint {
-            true => Applied { reply: known.reply.clone(), events: Vec::new() },
+            true => Applied { reply: known.reply.clone(), events: Vec::new(), at },
             false => refused(Refusal::KeyReused),
         };
     }
@@ -47,7 +49,7 @@ pub fn apply(state: &mut State, entry: EntryId, envelope: Envelope) -> Applied {
         now: state.tables.header.time,
         entry,
         actor: envelope.actor,
-        budget: TRANSITIONS_MAX,
+        budget: state.limits.transitions,
         to_open: Vec::new(),
         events: Vec::new(),
         state,
@@ -58,7 +60,7 @@ pub fn apply(state: &mut State, entry: EntryId, envelope: Envelope) -> Applied {
             if let Some((key, fingerprint)) = envelope.request.zip(fingerprint) {
                 change.remember_request(key, fingerprint, &reply);
             }
-            Applied { reply, events: change.events }
+            Applied { reply, events: change.events, at: change.now }
         }
         // A refusal changes nothing and is not remembered: asked again later, it may be done.
         Err(refusal) => refused(refusal),
@@ -107,6 +109,11 @@ impl Change<'_> {
         let room = self.budget > 0;
         self.budget = self.budget.saturating_sub(1);
         room
+    }
+
+    /// Counts as many changes, whether there is room for them or not.
+    fn spend_all(&mut self, changes: usize) {
+        self.budget = self.budget.saturating_sub(changes);
     }
 
     fn remember_request(&mut self, key: RequestId, fingerprint: u128, reply: &Reply) {

@@ -69,6 +69,7 @@ fn jobs_due(state: &State, now: Timestamp) -> impl Iterator<Item = JobHandle> + 
         | Timer::Cancel(_)
         | Timer::Evacuate(_)
         | Timer::DrainDeadline(_)
+        | Timer::StopJob(_)
         | Timer::Collapse(_)
         | Timer::ForgetRun(_)
         | Timer::ForgetRequest(_) => None,

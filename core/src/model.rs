@@ -11,7 +11,7 @@ mod timer;
 mod usage;
 
 pub use attempt::{Attempt, AttemptState, Previous};
-pub use job::{Cursor, Job, Outcome, OutcomeKind, SpecRecord};
+pub use job::{Cursor, Job, Outcome, OutcomeKind, SpecRecord, Stopping};
 pub use node::{Drain, ExecutorOffer, Isolation, Node, NodeFacts, NodeState};
 pub use output::{OUTPUT_BYTES_MAX, Outputs, RUN_OUTPUT_BYTES_MAX};
 pub use run::{Files, Run, RunCause, RunState, RunSummary, Step, StepState};

@@ -51,6 +51,8 @@ pub enum SkipReason {
     Overlap,
     /// The instant was missed, and the catch-up policy runs only a later one.
     CatchUp,
+    /// The cluster had as many active runs as it takes.
+    Full,
 }
 
 impl EndReason {
@@ -92,6 +94,7 @@ impl fmt::Display for EndReason {
             }
             EndReason::Skipped(SkipReason::Overlap) => write!(f, "skipped(overlap)"),
             EndReason::Skipped(SkipReason::CatchUp) => write!(f, "skipped(catch_up)"),
+            EndReason::Skipped(SkipReason::Full) => write!(f, "skipped(full)"),
             EndReason::Succeeded
             | EndReason::OomKilled
             | EndReason::DiskExceeded

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::id::{JobHandle, NodeEpoch, NodeHandle, RunId};
+use crate::time::Timestamp;
 
 /// The answer to a command and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Applied {
     pub reply: Reply,
     /// What changed, in order.
     pub events: Vec<Event>,
+    /// State time when it was applied.
+    pub at: Timestamp,
 }
 
 /// The answer to a command.
@@ -76,6 +79,11 @@ pub enum Refusal {
     /// The node still runs attempts.
     #[error("node `{node}` still runs {attempts} attempts; drain it first")]
     NodeBusy { node: String, attempts: u64 },
+    /// Active runs have their files on the node alone.
+    #[error(
+        "node `{node}` has the files of {runs} active runs, which could run nowhere else; cancel them, or let them end"
+    )]
+    NodeHasFiles { node: String, runs: u64 },
     /// The node still has its lease and is not drained.
     #[error("node `{0}` is in service; drain it first")]
     NodeInService(String),

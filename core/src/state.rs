@@ -2,6 +2,7 @@
 
 mod index;
 mod intern;
+mod limits;
 mod tables;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::time::Timestamp;
 
 pub(crate) use index::tenant_of;
 pub use index::{Index, QueueKey};
-pub use intern::dependents_of;
+pub(crate) use limits::Limits;
 pub use tables::{Counters, Header, RequestRecord, Tables};
 
 /// The tenant of jobs that name none; every cluster has it from the start.
@@ -29,6 +30,7 @@ pub const DEFAULT_TENANT: &str = "default";
 pub struct State {
     pub(crate) tables: Tables,
     pub(crate) index: Index,
+    pub(crate) limits: Limits,
 }
 
 impl State {
@@ -50,7 +52,7 @@ impl State {
     /// The state with these tables; the index is derived from them.
     pub fn from_tables(tables: Tables) -> State {
         let index = Index::of(&tables);
-        State { tables, index }
+        State { tables, index, limits: Limits::PRODUCT }
     }
 
     /// The replicated tables.

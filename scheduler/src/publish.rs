@@ -63,9 +63,9 @@ impl View {
     /// The events after `last`, oldest first.
     ///
     /// # Errors
-    /// When some of them are no longer known.
+    /// When some of them are no longer known, or `last` is of another history: nothing of that index happened here.
     pub fn events_after(&self, last: EventId) -> Result<impl Iterator<Item = &Past>, Gap> {
-        if last < self.horizon {
+        if last < self.horizon || last.index > self.applied.index {
             return Err(Gap);
         }
         let first = self.events.binary_search_by(|past| past.id.cmp(&last)).map_or_else(|at| at, |at| at + 1);
@@ -82,11 +82,10 @@ impl View {
         self.state = machine.state().clone();
         self.applied = applied;
         self.checkpoint = machine.checkpoint();
-        let time = self.state.time();
         for (entry, outcome) in outcomes {
             for (ordinal, event) in (0u32..).zip(&outcome.events) {
                 let id = EventId { index: entry.index, ordinal };
-                self.events.push_back(Past { id, time, event: *event });
+                self.events.push_back(Past { id, time: outcome.at, event: *event });
             }
         }
         if self.events.len() > EVENTS_KEPT {
@@ -189,7 +188,11 @@ mod tests {
 
     fn outcome(index: u64, events: usize) -> (EntryId, Arc<Applied>) {
         let event = Event::NodeLost(berth_core::id::NodeHandle(0));
-        let applied = Applied { reply: berth_core::reply::Reply::Done, events: vec![event; events] };
+        let applied = Applied {
+            reply: berth_core::reply::Reply::Done,
+            events: vec![event; events],
+            at: Timestamp(index),
+        };
         (EntryId { term: 1, index }, Arc::new(applied))
     }
 
@@ -205,6 +208,15 @@ mod tests {
         let last = EventId { index: 1, ordinal: 1 };
         assert_eq!(view.events_after(last).unwrap().count(), 1);
         assert_eq!(view.events_after(view.last_event()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_event_has_the_time_of_its_entry_and_not_of_the_batch_it_came_in() {
+        let machine = Machine::new();
+        let mut view = View::of(&machine, EntryId::default());
+        view.extend(&machine, EntryId { term: 1, index: 2 }, &[outcome(1, 1), outcome(2, 1)]);
+        let times: Vec<Timestamp> = view.events.iter().map(|past| past.time).collect();
+        assert_eq!(times, [Timestamp(1), Timestamp(2)]);
     }
 
     #[test]

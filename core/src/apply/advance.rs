@@ -43,10 +43,14 @@ impl Change<'_> {
             }
             Timer::Evacuate(node) => self.evacuate(node),
             Timer::DrainDeadline(node) => {
-                if self.state.tables.nodes.get(node).is_some_and(|node| node.drain.is_some()) {
+                // It may have been armed for an earlier drain.
+                let deadline =
+                    self.state.tables.nodes.get(node).and_then(|node| node.drain.as_ref()?.deadline);
+                if deadline.is_some_and(|deadline| deadline <= self.now) {
                     self.stop_attempts_on(node);
                 }
             }
+            Timer::StopJob(job) => self.go_on_stopping(job),
             Timer::Collapse(run) => self.collapse_run(run),
             Timer::ForgetRun(run) => self.forget_run(run),
             Timer::ForgetRequest(request) => self.forget_request(request),

@@ -10,7 +10,7 @@ use crate::reply::Reply;
 
 impl Change<'_> {
     /// Takes decisions about due instants, each a compare-and-set on its schedule's cursor: whatever was decided
-    /// before is not decided again.
+    /// before is not decided again. What this entry has no room for stays due.
     pub(super) fn fire_all(&mut self, fires: Vec<Fire>) -> Reply {
         let mut refused = Vec::new();
         for (at, fire) in (0u32..).zip(fires) {
@@ -29,17 +29,24 @@ impl Change<'_> {
         if !matches && !planted(Bug::FireWithoutCompare) {
             return false;
         }
-        let mut last = cursor.last;
+        if self.budget == 0 {
+            return false;
+        }
+        let (mut last, mut next) = (cursor.last, fire.next);
         for decision in fire.decisions {
             if decision.nominal <= last {
                 continue;
+            }
+            if !self.spend() {
+                next = Some(decision.nominal);
+                break;
             }
             last = decision.nominal;
             let kind = self.decide(fire.job, cursor.generation, &decision);
             self.keep_outcome(fire.job, decision.nominal, Outcome { kind, count: decision.count });
             self.emit(Event::FireDecided { job: fire.job, nominal: decision.nominal });
         }
-        self.set_cursor(fire.job, Some(Cursor { generation: cursor.generation, last, next: fire.next }));
+        self.set_cursor(fire.job, Some(Cursor { generation: cursor.generation, last, next }));
         true
     }
 
@@ -52,6 +59,9 @@ impl Change<'_> {
         let busy = self.state.index.active_runs_of(job).next().is_some();
         match overlap {
             Overlap::Skip if busy => OutcomeKind::Skipped(SkipReason::Overlap),
+            Overlap::Skip | Overlap::AllowAll if self.check_room_for_run().is_err() => {
+                OutcomeKind::Skipped(SkipReason::Full)
+            }
             Overlap::Skip | Overlap::AllowAll => {
                 OutcomeKind::Run(self.start_run(job, RunCause::Schedule { generation }, decision.nominal))
             }

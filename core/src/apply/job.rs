@@ -3,9 +3,9 @@ use std::sync::Arc;
 use super::Change;
 use crate::command::Submit;
 use crate::event::Event;
-use crate::id::{JobHandle, SpecHandle, TenantHandle};
+use crate::id::{JobHandle, RunHandle, SpecHandle, TenantHandle};
 use crate::job_spec::{JobSpec, Schedule, TEXT_BYTES_MAX};
-use crate::model::{Cursor, Job, RunCause, Timer};
+use crate::model::{Cursor, Job, RunCause, Stopping, Timer};
 use crate::reply::{Refusal, Reply};
 
 /// The most jobs of a cluster.
@@ -23,6 +23,7 @@ impl Change<'_> {
             }
             check_texts(spec)?;
             self.check_fits_limit(tenant, spec)?;
+            self.check_room_for_names(spec)?;
         }
         if submit.start.is_some() {
             self.check_room_for_run()?;
@@ -49,11 +50,55 @@ impl Change<'_> {
             self.set_cursor(job, None);
             self.emit(Event::JobStopped(job));
         }
-        let active: Vec<_> = self.state.index.active_runs_of(job).collect();
-        for run in active {
-            self.cancel_run(run);
-        }
+        let (by, until) = (self.actor.clone(), RunHandle(self.state.tables.header.next.run));
+        self.stop_runs(job, Stopping { by, from: RunHandle(0), until });
         Ok(Reply::Done)
+    }
+
+    pub(super) fn go_on_stopping(&mut self, job: JobHandle) {
+        let stopping = self.state.tables.jobs.get(&job).and_then(|job| job.stopping.clone());
+        if let Some(stopping) = stopping {
+            self.stop_runs(job, stopping);
+        }
+    }
+
+    /// Cancels the runs of a stopped job, as far as this entry has room.
+    fn stop_runs(&mut self, handle: JobHandle, stopping: Stopping) {
+        let Stopping { by, mut from, until } = stopping;
+        let mut left = None;
+        while let Some(run) = self.state.index.next_active_run(handle, from).filter(|run| *run < until) {
+            if !self.spend() {
+                left = Some(Stopping { by, from: run, until });
+                self.arm(self.now, Timer::StopJob(handle));
+                break;
+            }
+            self.cancel_run(run, &by);
+            from = RunHandle(run.0 + 1);
+        }
+        if self.state.job(handle).stopping != left {
+            self.state.tables.jobs.update(&handle, |job| job.stopping = left).expect("the job was looked up");
+        }
+    }
+
+    /// Names of resources and request classes are kept for ever, so there is an end to new ones.
+    fn check_room_for_names(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        self.check_room_for_resources(spec.tasks.iter().flat_map(|task| task.resources.keys()))?;
+        let limit = self.state.limits.classes;
+        match self.state.tables.classes.len() + self.state.new_classes(spec) > limit {
+            true => Err(Refusal::Full { what: "different requests of tasks".into(), limit: limit as u64 }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn check_room_for_resources<'a>(
+        &self,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<(), Refusal> {
+        let limit = self.state.limits.resources;
+        match self.state.tables.resources.len() + self.state.new_resources(names) > limit {
+            true => Err(Refusal::Full { what: "names of resources".into(), limit: limit as u64 }),
+            false => Ok(()),
+        }
     }
 
     fn add_job(&mut self, tenant: TenantHandle, spec: &Arc<JobSpec>) -> Result<JobHandle, Refusal> {
@@ -71,6 +116,7 @@ impl Change<'_> {
             generation: 0,
             cursor: None,
             updated: self.now,
+            stopping: None,
         };
         self.state.tables.jobs.insert(handle, record);
         self.state.index.jobs.insert((tenant, spec.name.clone()), handle);

@@ -14,8 +14,13 @@ const NODES_MAX: u64 = 50_000;
 impl Change<'_> {
     pub(super) fn register_node(&mut self, registration: Registration) -> Result<Reply, Refusal> {
         let epoch = NodeEpoch(self.entry.index);
+        let known = self.state.node_named(&registration.name);
+        if known.is_none() && self.state.tables.nodes.len() as u64 >= NODES_MAX {
+            return Err(Refusal::Full { what: "nodes of a cluster".into(), limit: NODES_MAX });
+        }
+        self.check_room_for_resources(registration.facts.capacity.keys())?;
         let capacity = self.state.intern_resources(&registration.facts.capacity);
-        let node = match self.state.node_named(&registration.name) {
+        let node = match known {
             Some(handle) => {
                 let before = self.state.node(handle);
                 // Another journal knows nothing of the attempts; of a lost node's they are given up already.
@@ -31,9 +36,6 @@ impl Change<'_> {
                     node.state = NodeState::Ready;
                 });
                 handle
-            }
-            None if self.state.tables.nodes.len() as u64 >= NODES_MAX => {
-                return Err(Refusal::Full { what: "nodes of a cluster".into(), limit: NODES_MAX });
             }
             None => {
                 let handle = NodeHandle(self.state.tables.header.next.node);
@@ -138,6 +140,10 @@ impl Change<'_> {
         let attempts = self.state.index.attempts_on(handle).count() as u64;
         if attempts > 0 {
             return Err(Refusal::NodeBusy { node: name.to_owned(), attempts });
+        }
+        let runs = self.state.index.runs_on(handle).count() as u64;
+        if runs > 0 {
+            return Err(Refusal::NodeHasFiles { node: name.to_owned(), runs });
         }
         if let Some(instant) = node.drain.as_ref().and_then(|drain| drain.deadline) {
             self.disarm(instant, Timer::DrainDeadline(handle));

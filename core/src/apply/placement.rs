@@ -38,6 +38,9 @@ impl Change<'_> {
         };
         if let Some(files) = files {
             self.state.tables.runs.update(step.run, |run| run.files = Some(files));
+            self.state
+                .index
+                .bind_run(step.run, self.state.tables.runs.get(step.run).expect("a step's run exists"));
         }
         let attempt = AttemptHandle(self.state.tables.header.next.attempt);
         self.state.tables.header.next.attempt += 1;

@@ -10,16 +10,8 @@ use crate::time::{Millis, Timestamp};
 pub(crate) const DETAILS_KEPT: Millis = Millis::from_secs(3600);
 /// How long the summary of a run is kept.
 pub(crate) const SUMMARY_KEPT: Millis = Millis::from_secs(30 * 24 * 3600);
-/// How many summaries a job keeps.
-pub(crate) const SUMMARIES_OF_JOB_MAX: usize = 100;
-/// How many summaries the cluster keeps.
-pub(crate) const SUMMARIES_MAX: usize = 1_000_000;
-/// How many outcomes of due instants a job keeps.
-pub(crate) const OUTCOMES_OF_JOB_MAX: usize = 1_000;
 /// How long the answer to a keyed request is kept.
 pub(crate) const REQUEST_KEPT: Millis = Millis::from_secs(24 * 3600);
-/// How many answers are kept.
-pub(crate) const REQUESTS_MAX: usize = 1_000_000;
 
 impl Change<'_> {
     /// Sees to it that an ended run is collapsed in time.
@@ -32,7 +24,8 @@ impl Change<'_> {
     pub(super) fn collapse_run(&mut self, handle: RunHandle) {
         let Some(run) = self.state.tables.runs.get(handle).cloned() else { return };
         let RunState::Ended { reason, at } = run.state.clone() else { return };
-        if self.state.index.runs.get(&run.id) == Some(&handle) {
+        if !run.collapsing {
+            self.state.tables.runs.update(handle, |run| run.collapsing = true);
             self.state.index.runs.remove(&run.id);
             self.state.index.runs_of_job.remove(&(run.job, handle));
             let (mut tasks, mut succeeded) = (0u64, 0u64);
@@ -94,12 +87,13 @@ impl Change<'_> {
         self.state.index.summaries_of_job.insert((job, ended, id));
         self.state.index.summaries_by_end.insert((ended, id));
         self.arm(ended + SUMMARY_KEPT, Timer::ForgetRun(id));
-        let surplus = self.state.index.summaries_of(job).count().saturating_sub(SUMMARIES_OF_JOB_MAX);
+        let surplus =
+            self.state.index.summaries_of(job).count().saturating_sub(self.state.limits.summaries_of_job);
         let oldest: Vec<RunId> = self.state.index.summaries_of(job).take(surplus).collect();
         for id in oldest {
             self.forget_run(id);
         }
-        if self.state.tables.summaries.len() > SUMMARIES_MAX {
+        if self.state.tables.summaries.len() > self.state.limits.summaries {
             let oldest = self.state.index.summaries_by_end.get_min().map(|(_, id)| *id);
             self.forget_run(oldest.expect("there are summaries"));
         }
@@ -117,11 +111,13 @@ impl Change<'_> {
     /// Keeps what was decided about a due instant.
     pub(super) fn keep_outcome(&mut self, job: JobHandle, nominal: Timestamp, outcome: Outcome) {
         let outcomes = &mut self.state.tables.outcomes;
-        outcomes.insert((job, nominal), outcome);
-        let of_job = (job, Timestamp(0))..=(job, Timestamp::FAR);
-        if outcomes.range(of_job.clone()).count() > OUTCOMES_OF_JOB_MAX {
+        let count = self.state.index.outcomes_of_job.entry(job).or_default();
+        *count += usize::from(outcomes.insert((job, nominal), outcome).is_none());
+        if *count > self.state.limits.outcomes_of_job {
+            let of_job = (job, Timestamp(0))..=(job, Timestamp::FAR);
             let oldest = outcomes.range(of_job).next().map(|(key, _)| *key);
             outcomes.remove(&oldest.expect("there are outcomes"));
+            *count -= 1;
         }
     }
 
@@ -129,7 +125,7 @@ impl Change<'_> {
     pub(super) fn retain_request(&mut self, key: RequestId) {
         self.state.index.requests_by_age.insert((self.now, key));
         self.arm(self.now + REQUEST_KEPT, Timer::ForgetRequest(key));
-        if self.state.tables.requests.len() > REQUESTS_MAX {
+        if self.state.tables.requests.len() > self.state.limits.requests {
             let oldest = self.state.index.requests_by_age.get_min().map(|(_, key)| *key);
             self.forget_request(oldest.expect("there are requests"));
         }

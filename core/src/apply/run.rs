@@ -1,20 +1,18 @@
 use super::Change;
 use crate::event::Event;
 use crate::id::{JobHandle, RunHandle, RunId, StepHandle, TaskHandle};
-use crate::model::{Run, RunCause, RunState, Step, StepState, TaskState, Timer};
+use crate::model::{Files, Run, RunCause, RunState, Step, StepState, TaskState, Timer};
 use crate::reason::EndReason;
 use crate::reply::{Refusal, Reply};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::transition::Phased;
 
-/// The most runs that are not over.
-const ACTIVE_RUNS_MAX: u64 = 500_000;
-
 impl Change<'_> {
     pub(super) fn check_room_for_run(&self) -> Result<(), Refusal> {
-        match self.state.index.active_runs.len() as u64 >= ACTIVE_RUNS_MAX {
-            true => Err(Refusal::Full { what: "active runs of a cluster".into(), limit: ACTIVE_RUNS_MAX }),
+        let limit = self.state.limits.active_runs;
+        match self.state.index.active_runs.len() >= limit {
+            true => Err(Refusal::Full { what: "active runs of a cluster".into(), limit: limit as u64 }),
             false => Ok(()),
         }
     }
@@ -31,6 +29,7 @@ impl Change<'_> {
         let tasks = std::sync::Arc::clone(self.state.spec(spec));
         let steps = u16::try_from(tasks.tasks.len()).expect("a spec has at most 5,000 tasks");
 
+        self.spend_all(usize::from(steps));
         let next = &mut self.state.tables.header.next;
         let (handle, first_step) = (RunHandle(next.run), StepHandle(next.step));
         next.run += 1;
@@ -47,6 +46,7 @@ impl Change<'_> {
             steps,
             steps_open: steps,
             state: RunState::Active,
+            collapsing: false,
             files: None,
             output_bytes: 0,
         };
@@ -81,19 +81,20 @@ impl Change<'_> {
 
     pub(super) fn cancel_run_with_id(&mut self, id: RunId) -> Result<Reply, Refusal> {
         match self.state.run_with_id(id) {
-            Some(run) => self.cancel_run(run),
+            Some(run) => self.cancel_run(run, &self.actor.clone()),
             None if self.state.tables.summaries.get(&id).is_some() => {}
             None => return Err(Refusal::UnknownRun(id)),
         }
         Ok(Reply::Done)
     }
 
-    /// Ends a run: what waits ends now, what runs is asked to stop. A run that ends already is left alone.
-    pub(super) fn cancel_run(&mut self, handle: RunHandle) {
+    /// Ends a run for the one named: what waits ends now, what runs is asked to stop. A run that ends already is left
+    /// alone.
+    pub(super) fn cancel_run(&mut self, handle: RunHandle, by: &str) {
         if self.state.run(handle).state != RunState::Active {
             return;
         }
-        let by = self.actor.clone();
+        let by = by.to_owned();
         self.state.tables.runs.update(handle, |run| run.state.become_(RunState::Cancelling { by }));
         self.emit(Event::RunCancelling(handle));
         for step in self.state.run(handle).step_handles() {
@@ -127,8 +128,10 @@ impl Change<'_> {
             }
             StepState::Open => {}
         }
-        let tasks: Vec<TaskHandle> = self.state.index.open_tasks_of(&step).collect();
-        for task in tasks {
+        // One by one: what is left for the next entry is not looked at in this one.
+        let mut from = step.task(0);
+        while let Some(task) = self.state.index.next_open_task(&step, from) {
+            from = TaskHandle(task.0 + 1);
             match self.state.task(task).state {
                 TaskState::Ready | TaskState::Backoff { .. } => {
                     if !self.spend() {
@@ -155,7 +158,7 @@ impl Change<'_> {
     /// Ends a run whose steps have all ended.
     pub(super) fn end_run(&mut self, handle: RunHandle) {
         let run = self.state.run(handle);
-        let (job, id) = (run.job, run.id);
+        let (job, id, files) = (run.job, run.id, run.files.clone());
         let failure = run.step_handles().find_map(|step| self.state.step(step).first_failure.clone());
         let reason = match (failure, &run.state) {
             (None, _) => EndReason::Succeeded,
@@ -165,6 +168,9 @@ impl Change<'_> {
         let at = self.now;
         self.state.tables.runs.update(handle, |run| run.state.become_(RunState::Ended { reason, at }));
         self.state.index.active_runs.remove(&(job, handle));
+        if let Some(Files::Node(node)) = files {
+            self.state.index.runs_on_node.remove(&(node, handle));
+        }
         self.emit(Event::RunEnded { run: handle, id });
         self.retain_run(handle);
     }

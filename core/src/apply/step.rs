@@ -1,7 +1,7 @@
 use super::Change;
 use crate::event::Event;
 use crate::id::{StepHandle, TaskHandle};
-use crate::job_spec::{COUNT_MAX, Count};
+use crate::job_spec::Count;
 use crate::model::{RunState, Step, StepState};
 use crate::reason::EndReason;
 
@@ -19,7 +19,10 @@ impl Change<'_> {
 
     /// Lets the indexes of a step be placed: its size is known now.
     fn open_step(&mut self, handle: StepHandle) {
-        let size = self.size_of(self.state.step(handle));
+        let size = match self.size_of(self.state.step(handle)) {
+            Ok(size) => size,
+            Err(reason) => return self.fail_waiting_step(handle, reason),
+        };
         let first_task = TaskHandle(self.state.tables.header.next.task);
         self.state.tables.header.next.task += u64::from(size);
         self.state.tables.steps.update(handle, |step| {
@@ -36,15 +39,22 @@ impl Change<'_> {
         self.close_if_done(handle);
     }
 
-    fn size_of(&self, step: &Step) -> u32 {
+    fn size_of(&self, step: &Step) -> Result<u32, EndReason> {
         match &self.state.task_spec(step).count {
-            Count::Single => 1,
-            Count::Fixed(count) => *count,
+            Count::Single => Ok(1),
+            Count::Fixed(count) => Ok(*count),
             Count::LengthOf { task, key } => {
                 let source = self.state.step(self.state.run(step.run).step(*task));
                 let values =
                     self.state.outputs_of(source).map(|outputs| outputs.values(key).len()).sum::<usize>();
-                u32::try_from(values).unwrap_or(COUNT_MAX).min(COUNT_MAX)
+                let most = self.state.limits.array;
+                match u32::try_from(values) {
+                    Ok(size) if size <= most => Ok(size),
+                    // To run some of them would look as if all had been run.
+                    _ => Err(EndReason::StartFailed(format!(
+                        "`{key}` has {values} values; an array has at most {most} tasks"
+                    ))),
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use crate::id::{ClassHandle, RunId, SpecHandle, TenantHandle};
+use crate::hash;
+use crate::id::{ClassHandle, RunHandle, RunId, SpecHandle, TenantHandle};
 use crate::job_spec::JobSpec;
 use crate::reason::SkipReason;
 use crate::time::Timestamp;
@@ -24,6 +25,19 @@ pub struct Job {
     pub cursor: Option<Cursor>,
     /// When this version was applied.
     pub updated: Timestamp,
+    /// Set while its runs are being cancelled because it was stopped.
+    pub stopping: Option<Stopping>,
+}
+
+/// How far the cancelling of a stopped job's runs has come.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stopping {
+    /// Who stopped it.
+    pub by: String,
+    /// Runs before this one are cancelled.
+    pub from: RunHandle,
+    /// Runs from this one on were made after it was stopped.
+    pub until: RunHandle,
 }
 
 /// Where a schedule stands. A fire names the cursor that it expects, so an instant is decided once.
@@ -66,13 +80,34 @@ pub struct SpecRecord {
     pub dependents: Arc<Vec<Vec<u16>>>,
     /// The request class of each task. Derived.
     pub classes: Arc<Vec<ClassHandle>>,
+    /// The hash of the spec. Derived; kept because the record changes with every use.
+    pub key: u128,
+}
+
+impl SpecRecord {
+    /// The record of a spec with so many users, whose tasks have these request classes.
+    pub fn new(spec: Arc<JobSpec>, users: u64, classes: Vec<ClassHandle>) -> SpecRecord {
+        let (dependents, key) = (Arc::new(dependents_of(&spec)), hash::of(&*spec));
+        SpecRecord { spec, users, dependents, classes: Arc::new(classes), key }
+    }
 }
 
 impl std::hash::Hash for SpecRecord {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // The content is the same for one handle for ever; hashing it once a use would cost more than it tells.
+        // The content is the same for one handle for ever, so it is hashed once and not at every use.
         self.users.hash(state);
-        self.spec.name.hash(state);
-        self.spec.tasks.len().hash(state);
+        self.key.hash(state);
+        self.classes.hash(state);
     }
+}
+
+/// For each task of a spec, the places of the tasks that come directly after it.
+fn dependents_of(spec: &JobSpec) -> Vec<Vec<u16>> {
+    let mut dependents = vec![Vec::new(); spec.tasks.len()];
+    for (place, task) in (0u16..).zip(&spec.tasks) {
+        for &before in &task.after {
+            dependents[usize::from(before)].push(place);
+        }
+    }
+    dependents
 }

@@ -27,6 +27,8 @@ pub struct Run {
     pub steps_open: u16,
     /// Whether it is over.
     pub state: RunState,
+    /// True once its summary stands for it: its steps and tasks are being removed.
+    pub collapsing: bool,
     /// Where the run's directory is, once a task that uses it was placed.
     pub files: Option<Files>,
     /// Bytes of outputs that its tasks have left.

@@ -13,6 +13,8 @@ pub enum Timer {
     Evacuate(NodeHandle),
     /// The drain deadline of a node is over.
     DrainDeadline(NodeHandle),
+    /// More of a stopped job's runs have to be cancelled than fitted into one entry.
+    StopJob(JobHandle),
     /// The steps and tasks of an ended run are replaced by a summary.
     Collapse(RunHandle),
     /// The summary of a run is forgotten.

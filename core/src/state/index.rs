@@ -1,12 +1,10 @@
 use imbl::{OrdMap, OrdSet};
 
-use crate::hash;
 use crate::id::{
     AttemptHandle, ClassHandle, JobHandle, NodeHandle, RequestId, ResourceHandle, RunHandle, RunId,
     SpecHandle, StepHandle, TaskHandle, TenantHandle,
 };
-use crate::job_spec::JobSpec;
-use crate::model::{Attempt, RequestClass, Run, RunState, Step, StepState, TaskState};
+use crate::model::{Attempt, Files, RequestClass, Run, RunState, Step, StepState, TaskState};
 use crate::resources::Resources;
 use crate::state::Tables;
 use crate::table::HandleSet;
@@ -24,8 +22,8 @@ pub struct Index {
     pub jobs: OrdMap<(TenantHandle, String), JobHandle>,
     /// Nodes by name.
     pub nodes: OrdMap<String, NodeHandle>,
-    /// Specs by the hash of their content.
-    pub specs: OrdMap<u128, SpecHandle>,
+    /// Specs by the hash of their content. Two may have the same one.
+    pub specs: OrdSet<(u128, SpecHandle)>,
     /// Resources by name.
     pub resources: OrdMap<String, ResourceHandle>,
     /// Request classes by content.
@@ -36,6 +34,10 @@ pub struct Index {
     pub runs_of_job: OrdSet<(JobHandle, RunHandle)>,
     /// Runs that are not over, by job.
     pub active_runs: OrdSet<(JobHandle, RunHandle)>,
+    /// The same runs by the node that alone has their files.
+    pub runs_on_node: OrdSet<(NodeHandle, RunHandle)>,
+    /// How many outcomes of due instants are kept of each job.
+    pub outcomes_of_job: OrdMap<JobHandle, usize>,
     /// Summaries by job and end.
     pub summaries_of_job: OrdSet<(JobHandle, Timestamp, RunId)>,
     /// Steps with indexes that wait for a place, in the order in which a tenant wants them placed.
@@ -83,7 +85,7 @@ impl Index {
             index.nodes.insert(node.name.clone(), handle);
         }
         for (handle, spec) in tables.specs.iter() {
-            index.specs.insert(spec_key(&spec.spec), *handle);
+            index.specs.insert((spec.key, *handle));
         }
         for (handle, name) in tables.resources.iter() {
             index.resources.insert(name.clone(), *handle);
@@ -92,14 +94,17 @@ impl Index {
             index.classes.insert(class.clone(), *handle);
         }
         for (handle, run) in tables.runs.iter() {
-            // A run with a summary is on its way out.
-            if tables.summaries.get(&run.id).is_some() {
+            if run.collapsing {
                 continue;
             }
             index.add_run(handle, run);
             if let RunState::Active | RunState::Cancelling { .. } = run.state {
                 index.active_runs.insert((run.job, handle));
+                index.bind_run(handle, run);
             }
+        }
+        for ((job, _), _) in tables.outcomes.iter() {
+            *index.outcomes_of_job.entry(*job).or_default() += 1;
         }
         for (id, summary) in tables.summaries.iter() {
             index.summaries_of_job.insert((summary.job, summary.ended, *id));
@@ -136,6 +141,13 @@ impl Index {
     pub(crate) fn add_run(&mut self, handle: RunHandle, run: &Run) {
         self.runs.insert(run.id, handle);
         self.runs_of_job.insert((run.job, handle));
+    }
+
+    /// Notes where the files of an active run are.
+    pub(crate) fn bind_run(&mut self, handle: RunHandle, run: &Run) {
+        if let Some(Files::Node(node)) = run.files {
+            self.runs_on_node.insert((node, handle));
+        }
     }
 
     /// Notes what a live attempt holds.
@@ -192,6 +204,11 @@ impl Index {
         self.open_tasks.range(step.task(0)..step.task(step.size))
     }
 
+    /// The first such task from that one on.
+    pub(crate) fn next_open_task(&self, step: &Step, from: TaskHandle) -> Option<TaskHandle> {
+        self.open_tasks.range(from..step.task(step.size)).next()
+    }
+
     /// The tasks of a step that wait for a place again, by index.
     pub fn ready_tasks_of(&self, step: &Step) -> impl Iterator<Item = TaskHandle> + '_ {
         self.ready_tasks.range(step.task(0)..step.task(step.size))
@@ -204,6 +221,11 @@ impl Index {
             .map(|(_, attempt)| *attempt)
     }
 
+    /// The active runs whose files are on that node alone.
+    pub fn runs_on(&self, node: NodeHandle) -> impl Iterator<Item = RunHandle> + '_ {
+        self.runs_on_node.range((node, RunHandle(0))..=(node, RunHandle(u64::MAX))).map(|(_, run)| *run)
+    }
+
     /// The runs of a job that have their steps and tasks, oldest first.
     pub fn runs_of(&self, job: JobHandle) -> impl DoubleEndedIterator<Item = RunHandle> + '_ {
         self.runs_of_job.range((job, RunHandle(0))..=(job, RunHandle(u64::MAX))).map(|(_, run)| *run)
@@ -212,6 +234,11 @@ impl Index {
     /// The runs of a job that are not over, oldest first.
     pub fn active_runs_of(&self, job: JobHandle) -> impl Iterator<Item = RunHandle> + '_ {
         self.active_runs.range((job, RunHandle(0))..=(job, RunHandle(u64::MAX))).map(|(_, run)| *run)
+    }
+
+    /// The oldest run of a job, from that one on, that is not over.
+    pub(crate) fn next_active_run(&self, job: JobHandle, from: RunHandle) -> Option<RunHandle> {
+        self.active_runs.range((job, from)..=(job, RunHandle(u64::MAX))).next().map(|(_, run)| *run)
     }
 
     /// The summaries of a job, oldest end first.
@@ -246,11 +273,6 @@ fn give_back<K: Ord + Copy>(used: &mut OrdMap<K, Resources>, holder: K, resource
     if left.is_empty() {
         used.remove(&holder);
     }
-}
-
-/// The key under which a spec is interned.
-pub(super) fn spec_key(spec: &JobSpec) -> u128 {
-    hash::of(spec)
 }
 
 fn queue_key(tables: &Tables, handle: StepHandle, step: &Step) -> QueueKey {

@@ -6,6 +6,7 @@ use berth_core::job_spec::ExecutorKind;
 use berth_core::model::{ExecutorOffer, Isolation, NodeFacts};
 use berth_core::name::{NAME_MAX, Named};
 use berth_core::resources::NamedResources;
+use prost::Message;
 
 use super::field::{choice, length, name, text};
 use super::{Error, Fault};
@@ -15,6 +16,8 @@ use crate::v1;
 pub const RESOURCES_MAX: usize = 64;
 /// The most attributes of a node.
 pub const ATTRIBUTES_MAX: usize = 256;
+/// The most bytes of all facts of a node together: they are in every snapshot, in one piece.
+pub const FACTS_BYTES_MAX: usize = 64 * 1024;
 /// The longest key of an attribute, in bytes.
 pub const ATTRIBUTE_KEY_MAX: usize = 128;
 /// The longest value of an attribute, detail of an executor or path, in bytes.
@@ -25,6 +28,7 @@ pub const FACT_TEXT_MAX: usize = 4096;
 /// # Errors
 /// When a name, a bound or an executor is wrong.
 pub fn from_proto(facts: v1::NodeFacts) -> Result<NodeFacts, Error> {
+    length(facts.encoded_len(), FACTS_BYTES_MAX, "facts")?;
     length(facts.attributes.len(), ATTRIBUTES_MAX, "attributes")?;
     for (key, value) in &facts.attributes {
         text(key, ATTRIBUTE_KEY_MAX, "attributes")?;
@@ -119,4 +123,21 @@ pub(super) fn resources_from_proto(
         name(resource, Named::Resource, field)?;
     }
     Ok(amounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_refused_when_they_are_too_much_though_each_is_short_enough() {
+        let attribute = |number: usize| (format!("a{number}"), "x".repeat(FACT_TEXT_MAX));
+        let facts = |attributes: usize| v1::NodeFacts {
+            attributes: (0..attributes).map(attribute).collect(),
+            ..v1::NodeFacts::default()
+        };
+        assert!(from_proto(facts(15)).is_ok());
+        let error = from_proto(facts(16)).unwrap_err().to_string();
+        assert!(error.contains("facts"), "{error}");
+    }
 }

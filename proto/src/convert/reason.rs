@@ -80,6 +80,7 @@ pub(super) fn skip_from_proto(skip: i32, field: &str) -> Result<SkipReason, Erro
         v1::SkipReason::Unspecified => Err(Error::at(field, Fault::Unspecified)),
         v1::SkipReason::Overlap => Ok(SkipReason::Overlap),
         v1::SkipReason::CatchUp => Ok(SkipReason::CatchUp),
+        v1::SkipReason::Full => Ok(SkipReason::Full),
     }
 }
 
@@ -88,6 +89,7 @@ pub(super) fn skip_to_proto(skip: SkipReason) -> v1::SkipReason {
     match skip {
         SkipReason::Overlap => v1::SkipReason::Overlap,
         SkipReason::CatchUp => v1::SkipReason::CatchUp,
+        SkipReason::Full => v1::SkipReason::Full,
     }
 }
 

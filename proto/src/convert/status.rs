@@ -60,7 +60,7 @@ pub fn of_refusal(refusal: &Refusal) -> ErrorDetail {
         // Only agents report, and they begin the session anew as after another registration.
         Refusal::StaleEpoch | Refusal::ReportMissing { .. } => ErrorCode::StaleEpoch,
         Refusal::NodeClosed(_) => ErrorCode::NodeClosed,
-        Refusal::NodeBusy { .. } => ErrorCode::NodeBusy,
+        Refusal::NodeBusy { .. } | Refusal::NodeHasFiles { .. } => ErrorCode::NodeBusy,
         Refusal::NodeInService(_) => ErrorCode::NodeInService,
         Refusal::DoesNotFit(_) => ErrorCode::DoesNotFit,
         Refusal::OverLimit { .. } => ErrorCode::OverLimit,

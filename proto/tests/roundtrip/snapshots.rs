@@ -7,13 +7,13 @@ use berth_core::id::{
 use berth_core::job_spec::{ExecutorKind, JobSpec};
 use berth_core::model::{
     Attempt, AttemptState, Cursor, Drain, Files, Job, Node, NodeFacts, NodeState, Outcome, OutcomeKind,
-    Outputs, RequestClass, Run, RunCause, RunState, RunSummary, SpecRecord, Step, StepState, Task, TaskState,
-    Tenant, Timer, Usage,
+    Outputs, RequestClass, Run, RunCause, RunState, RunSummary, SpecRecord, Step, StepState, Stopping, Task,
+    TaskState, Tenant, Timer, Usage,
 };
 use berth_core::reason::{EndReason, SkipReason};
 use berth_core::reply::Reply;
 use berth_core::resources::{NamedResources, Resources};
-use berth_core::state::{Counters, Header, RequestRecord, Tables, dependents_of};
+use berth_core::state::{Counters, Header, RequestRecord, Tables};
 use berth_core::time::Timestamp;
 use berth_proto::convert::snapshot;
 use proptest::collection::vec;
@@ -116,6 +116,7 @@ fn cluster(tables: &mut Tables, seeds: &Seeds) {
         Timer::Cancel(RunHandle(1)),
         Timer::Evacuate(NodeHandle(1)),
         Timer::DrainDeadline(NodeHandle(1)),
+        Timer::StopJob(JobHandle(3)),
         Timer::Collapse(RunHandle(2)),
         Timer::ForgetRun(RunId(u128::MAX - 1)),
         Timer::ForgetRequest(RequestId(5)),
@@ -132,12 +133,8 @@ fn cluster(tables: &mut Tables, seeds: &Seeds) {
 
 fn jobs(tables: &mut Tables, seeds: &Seeds) {
     for (number, spec) in (0u64..).zip(&seeds.specs) {
-        let record = SpecRecord {
-            dependents: Arc::new(dependents_of(spec)),
-            classes: Arc::new(spec.tasks.iter().map(|_| ClassHandle(0)).collect()),
-            spec: Arc::new(spec.clone()),
-            users: number + 1,
-        };
+        let classes = spec.tasks.iter().map(|_| ClassHandle(0)).collect();
+        let record = SpecRecord::new(Arc::new(spec.clone()), number + 1, classes);
         tables.specs.insert(SpecHandle(number), record);
         let cursor =
             Cursor { generation: 2, last: Timestamp(seeds.salt), next: (number > 0).then_some(Timestamp(5)) };
@@ -150,6 +147,11 @@ fn jobs(tables: &mut Tables, seeds: &Seeds) {
             generation: 6,
             cursor: seeds.salt.is_multiple_of(2).then_some(cursor),
             updated: Timestamp(seeds.salt),
+            stopping: (number == 0).then(|| Stopping {
+                by: "me".to_owned(),
+                from: RunHandle(2),
+                until: RunHandle(seeds.salt),
+            }),
         };
         tables.jobs.insert(JobHandle(number), job);
         let run = Outcome { kind: OutcomeKind::Run(RunId(3)), count: 1 };
@@ -191,6 +193,7 @@ fn runs(tables: &mut Tables, seeds: &Seeds) {
             steps: 1,
             steps_open: 1,
             state: states[kind].clone(),
+            collapsing: kind == 2,
             files: files[kind].clone(),
             output_bytes: 10,
         };

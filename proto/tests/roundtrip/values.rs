@@ -159,7 +159,7 @@ pub(crate) fn facts() -> impl Strategy<Value = NodeFacts> {
 }
 
 pub(crate) fn skip() -> impl Strategy<Value = SkipReason> {
-    prop_oneof![Just(SkipReason::Overlap), Just(SkipReason::CatchUp)]
+    prop_oneof![Just(SkipReason::Overlap), Just(SkipReason::CatchUp), Just(SkipReason::Full)]
 }
 
 pub(crate) fn end_reason() -> impl Strategy<Value = EndReason> {
@@ -306,6 +306,7 @@ pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::StaleEpoch),
         name().prop_map(Refusal::NodeClosed),
         (name(), any::<u64>()).prop_map(|(node, attempts)| Refusal::NodeBusy { node, attempts }),
+        (name(), any::<u64>()).prop_map(|(node, runs)| Refusal::NodeHasFiles { node, runs }),
         name().prop_map(Refusal::NodeInService),
         name().prop_map(Refusal::DoesNotFit),
         (name(), name()).prop_map(|(tenant, resource)| Refusal::OverLimit { tenant, resource }),

@@ -7,6 +7,7 @@ use crate::command::{
     AttemptReport, AttemptUpdate, Command, Envelope, FORMAT, NodeReport, Origin, Placement, Registration,
     Submit,
 };
+use crate::due;
 use crate::id::{
     AttemptHandle, EntryId, JournalId, NodeHandle, RequestId, RunHandle, StepHandle, TaskHandle,
 };
@@ -36,6 +37,10 @@ impl House {
     }
 
     pub(crate) fn apply(&mut self, request: Option<RequestId>, command: Command) -> Applied {
+        self.apply_as("ann", request, command)
+    }
+
+    pub(crate) fn apply_as(&mut self, actor: &str, request: Option<RequestId>, command: Command) -> Applied {
         self.index += 1;
         let envelope = Envelope {
             format: FORMAT,
@@ -44,7 +49,7 @@ impl House {
             term: 1,
             time: self.now,
             request,
-            actor: "ann".into(),
+            actor: actor.into(),
             origin: Origin::Client,
             command,
         };
@@ -68,6 +73,24 @@ impl House {
             Reply::Registered { node, .. } => node,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Advances until nothing is due.
+    pub(crate) fn advance_all(&mut self) {
+        for _ in 0..10_000 {
+            if !due::advance_needed(&self.state, self.now) {
+                return;
+            }
+            self.advance();
+        }
+        panic!("what is due does not end: {:?}", self.state.tables().timers.iter().next());
+    }
+
+    /// The state is written to a snapshot and read again.
+    pub(crate) fn restore(&mut self) {
+        let limits = self.state.limits;
+        self.state = State::from_tables(self.state.tables().clone());
+        self.state.limits = limits;
     }
 
     /// Registers and starts a job; gives the run.

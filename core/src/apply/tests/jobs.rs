@@ -2,7 +2,7 @@ use super::house::{House, a_job, a_task, submit};
 use crate::command::{AttemptUpdate, Command, Submit, TenantSpec};
 use crate::event::Event;
 use crate::id::RequestId;
-use crate::job_spec::{Count, Retry};
+use crate::job_spec::{Count, Retry, TaskSpec};
 use crate::model::{StepState, TaskState};
 use crate::reason::EndReason;
 use crate::reply::{Refusal, Reply};
@@ -40,7 +40,7 @@ fn a_failed_attempt_is_tried_again_after_its_backoff_until_its_attempts_are_used
     let mut house = House::new();
     let node = house.node("n1");
     let retry = Retry { max_attempts: 2, initial: Millis(500), ..Retry::default() };
-    let run = house.run(a_job("r", vec![crate::job_spec::TaskSpec { retry, ..a_task("a", &[]) }]));
+    let run = house.run(a_job("r", vec![TaskSpec { retry, ..a_task("a", &[]) }]));
     let task = house.task(run, 0, 0);
     let first = house.place(task, node).unwrap();
     house.end(first, EndReason::OomKilled);
@@ -60,7 +60,7 @@ fn a_failed_attempt_is_tried_again_after_its_backoff_until_its_attempts_are_used
 fn an_array_has_records_only_for_indexes_that_were_placed() {
     let mut house = House::new();
     let node = house.node("n1");
-    let big = crate::job_spec::TaskSpec { count: Count::Fixed(1_000_000), ..a_task("a", &[]) };
+    let big = TaskSpec { count: Count::Fixed(1_000_000), ..a_task("a", &[]) };
     let run = house.run(a_job("big", vec![big]));
     assert_eq!(house.state.tables().tasks.len(), 0);
     house.place(house.task(run, 0, 0), node).unwrap();
@@ -77,7 +77,7 @@ fn an_output_list_is_the_size_of_a_later_array() {
     let mut house = House::new();
     let node = house.node("n1");
     let count = Count::LengthOf { task: 0, key: "parts".into() };
-    let tasks = vec![a_task("split", &[]), crate::job_spec::TaskSpec { count, ..a_task("each", &[0]) }];
+    let tasks = vec![a_task("split", &[]), TaskSpec { count, ..a_task("each", &[0]) }];
     let run = house.run(a_job("w", tasks));
     let attempt = house.place(house.task(run, 0, 0), node).unwrap();
     house.end_with_output(attempt, EndReason::Succeeded, "parts=a\nparts=b\nother=1\nparts=c\n");
@@ -89,7 +89,7 @@ fn an_empty_output_list_makes_an_empty_array_that_succeeds() {
     let mut house = House::new();
     let node = house.node("n1");
     let count = Count::LengthOf { task: 0, key: "parts".into() };
-    let tasks = vec![a_task("split", &[]), crate::job_spec::TaskSpec { count, ..a_task("each", &[0]) }];
+    let tasks = vec![a_task("split", &[]), TaskSpec { count, ..a_task("each", &[0]) }];
     let run = house.run(a_job("w", tasks));
     let attempt = house.place(house.task(run, 0, 0), node).unwrap();
     house.end(attempt, EndReason::Succeeded);
@@ -202,7 +202,7 @@ fn a_tenant_never_uses_more_than_its_limit() {
     let node = house.node("n1");
     let limit = [("cpu".to_owned(), 2000)].into();
     house.ask(Command::ApplyTenant(TenantSpec { name: "t".into(), weight: 1, limit }));
-    let mut spec = a_job("j", vec![crate::job_spec::TaskSpec { count: Count::Fixed(3), ..a_task("a", &[]) }]);
+    let mut spec = a_job("j", vec![TaskSpec { count: Count::Fixed(3), ..a_task("a", &[]) }]);
     spec.tenant = "t".into();
     let run = house.run(spec);
     let first = house.place(house.task(run, 0, 0), node).unwrap();
@@ -251,12 +251,7 @@ fn a_report_may_come_any_number_of_times_and_an_ended_attempt_stays_ended() {
 fn a_long_cancel_goes_on_over_several_entries() {
     let mut house = House::new();
     let retry = Retry { max_attempts: 2, ..Retry::default() };
-    let spec = crate::job_spec::TaskSpec {
-        count: Count::Fixed(5000),
-        resources: [].into(),
-        retry,
-        ..a_task("a", &[])
-    };
+    let spec = TaskSpec { count: Count::Fixed(5000), resources: [].into(), retry, ..a_task("a", &[]) };
     let node = house.node("n1");
     let epoch = house.state.node(node).epoch;
     let run = house.run(a_job("long", vec![spec]));
@@ -302,10 +297,73 @@ fn a_long_chain_of_empty_arrays_ends_at_once() {
     let mut tasks = vec![a_task("t0", &[])];
     for place in 1..4000u16 {
         let name = format!("t{place}");
-        tasks.push(crate::job_spec::TaskSpec { count: count.clone(), ..a_task(&name, &[place - 1]) });
+        tasks.push(TaskSpec { count: count.clone(), ..a_task(&name, &[place - 1]) });
     }
     let run = house.run(a_job("chain", tasks));
     let attempt = house.place(house.task(run, 0, 0), node).unwrap();
     house.end(attempt, EndReason::Succeeded);
     assert_eq!(house.end_of(run), Some(EndReason::Succeeded));
+}
+
+#[test]
+fn a_request_that_is_asked_again_from_another_address_gets_the_first_answer() {
+    let mut house = House::new();
+    let key = RequestId(1);
+    let command = || submit(a_job("j", vec![a_task("a", &[])]), Some(key));
+    let first = house.apply_as("anonymous@10.0.0.1", Some(key), command());
+    let again = house.apply_as("anonymous@10.0.0.2", Some(key), command());
+    assert_eq!(first.reply, again.reply);
+    let other = house.apply(Some(key), submit(a_job("k", vec![a_task("a", &[])]), None));
+    assert_eq!(other.reply, Reply::Refused(Refusal::KeyReused));
+}
+
+#[test]
+fn stopping_a_job_with_many_runs_goes_on_over_several_entries_and_spares_later_ones() {
+    let mut house = House::new();
+    house.state.limits.transitions = 3;
+    let spec = || a_job("s", vec![a_task("a", &[])]);
+    let runs: Vec<_> = (0..8).map(|_| house.run(spec())).collect();
+    let applied = house.apply(None, Command::StopJob { tenant: "default".into(), job: "s".into() });
+    let cancelled = applied.events.iter().filter(|event| matches!(event, Event::RunCancelling(_))).count();
+    assert!((1..=3).contains(&cancelled), "{cancelled}");
+    let later = house.run(spec());
+    house.restore();
+    for _ in 0..100 {
+        if !crate::due::advance_needed(&house.state, house.now) {
+            break;
+        }
+        house.apply_as("leader", None, Command::Advance);
+    }
+    for run in runs {
+        assert_eq!(house.end_of(run), Some(EndReason::Cancelled("ann".into())));
+    }
+    assert_eq!(house.end_of(later), None);
+    assert!(house.state.job(house.state.run(later).job).stopping.is_none());
+}
+
+#[test]
+fn an_output_list_that_is_too_long_for_an_array_fails_the_step() {
+    let mut house = House::new();
+    house.state.limits.array = 2;
+    let node = house.node("n1");
+    let count = Count::LengthOf { task: 0, key: "k".into() };
+    let each = TaskSpec { count, ..a_task("each", &[0]) };
+    let run = house.run(a_job("w", vec![a_task("split", &[]), each, a_task("after", &[1])]));
+    let attempt = house.place(house.task(run, 0, 0), node).unwrap();
+    house.end_with_output(attempt, EndReason::Succeeded, "k=1\nk=2\nk=3\n");
+    let end = house.end_of(run);
+    assert!(matches!(&end, Some(EndReason::StartFailed(what)) if what.contains("3 values")), "{end:?}");
+    let last = house.state.step(house.step(run, 2));
+    assert_eq!(last.first_failure.as_ref(), Some(&EndReason::UpstreamFailed));
+}
+
+#[test]
+fn request_classes_have_an_end_and_known_ones_are_taken_still() {
+    let mut house = House::new();
+    house.ask(submit(a_job("a", vec![a_task("a", &[])]), None));
+    house.state.limits.classes = house.state.tables().classes.len();
+    let other = TaskSpec { resources: [("cpu".to_owned(), 7)].into(), ..a_task("a", &[]) };
+    let refused = house.ask(submit(a_job("b", vec![other]), None));
+    assert!(matches!(refused, Reply::Refused(Refusal::Full { .. })), "{refused:?}");
+    assert!(matches!(house.ask(submit(a_job("c", vec![a_task("x", &[])]), None)), Reply::Submitted { .. }));
 }

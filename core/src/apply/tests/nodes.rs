@@ -1,4 +1,4 @@
-use super::house::{House, a_job, a_node, a_task};
+use super::house::{House, a_job, a_node, a_task, submit};
 use crate::command::{AttemptReport, AttemptUpdate, Command, DrainOrder, NodeReport, Placement};
 use crate::id::{JournalId, NodeEpoch};
 use crate::job_spec::{ExecutorKind, OnDisconnect, ProgramSpec, TaskSpec};
@@ -218,4 +218,62 @@ fn tasks_that_use_the_run_directory_stay_where_the_files_are() {
     assert_eq!(house.place(house.task(run, 1, 0), second), None);
     assert!(house.place(house.task(run, 2, 0), second).is_some(), "it does not use the directory");
     assert!(house.place(house.task(run, 1, 0), first).is_some());
+}
+
+#[test]
+fn a_drain_that_is_called_off_stops_nothing_of_a_later_gentle_one() {
+    let mut house = House::new();
+    house.state.limits.transitions = 2;
+    let node = house.node("n1");
+    let run = house.run(a_job("j", (0..4).map(|place| a_task(&format!("t{place}"), &[])).collect()));
+    let attempts: Vec<_> =
+        (0..4).map(|place| house.place(house.task(run, place, 0), node).unwrap()).collect();
+    let drain = |stop_after| Command::DrainNode { node: "n1".into(), drain: Some(DrainOrder { stop_after }) };
+    house.ask(drain(Some(Millis(0))));
+    let stopped = |house: &House| attempts.iter().filter(|attempt| !house.may_be_stopped(**attempt)).count();
+    assert_eq!(stopped(&house), 2, "the others are left to a timer");
+    house.ask(Command::DrainNode { node: "n1".into(), drain: None });
+    house.ask(drain(None));
+    house.advance_all();
+    assert_eq!(stopped(&house), 2);
+    house.ask(drain(Some(Millis(0))));
+    house.advance_all();
+    assert_eq!(stopped(&house), 4);
+}
+
+#[test]
+fn a_node_that_alone_has_the_files_of_an_active_run_is_not_removed() {
+    let mut house = House::new();
+    let node = house.node("n1");
+    let env = vec![("DIR".to_owned(), Template::parse("${run.dir}").unwrap())];
+    let task = |name, after: &[u16]| TaskSpec { env: env.clone(), ..a_task(name, after) };
+    let run = house.run(a_job("j", vec![task("a", &[]), task("b", &[0])]));
+    let attempt = house.place(house.task(run, 0, 0), node).unwrap();
+    house.end(attempt, EndReason::Succeeded);
+    let epoch = house.state.node(node).epoch;
+    house.ask(Command::LoseNode { node, epoch });
+    let remove = || Command::RemoveNode { node: "n1".into() };
+    let refused = Refusal::NodeHasFiles { node: "n1".into(), runs: 1 };
+    assert_eq!(house.ask(remove()), Reply::Refused(refused));
+    house.ask(Command::CancelRun { run: house.state.run(run).id });
+    assert_eq!(house.ask(remove()), Reply::Done);
+}
+
+#[test]
+fn names_of_resources_have_an_end_and_a_refused_registration_leaves_none() {
+    let mut house = House::new();
+    house.node("n1");
+    let known = house.state.tables().resources.len();
+    house.state.limits.resources = known + 1;
+    let mut wide = a_node("n2");
+    wide.facts.capacity.extend([("gpu".to_owned(), 1), ("tpu".to_owned(), 1)]);
+    assert!(matches!(house.ask(Command::RegisterNode(wide)), Reply::Refused(Refusal::Full { .. })));
+    assert_eq!(house.state.tables().resources.len(), known);
+    house.node("n2");
+    let asks = |name: &str| {
+        let task = TaskSpec { resources: [(name.to_owned(), 1)].into(), ..a_task("a", &[]) };
+        submit(a_job(name, vec![task]), None)
+    };
+    assert!(matches!(house.ask(asks("gpu")), Reply::Submitted { .. }));
+    assert!(matches!(house.ask(asks("tpu")), Reply::Refused(Refusal::Full { .. })));
 }

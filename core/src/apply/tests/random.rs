@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::house::{House, a_job, a_node, a_task, every, submit};
+use crate::apply::retention::DETAILS_KEPT;
 use crate::command::{
     AttemptReport, AttemptUpdate, Command, DrainOrder, Fire, FireDecision, NodeReport, Placement,
     Registration, TenantSpec,
@@ -15,6 +16,7 @@ use crate::job_spec::{Count, JobSpec, Overlap, Retry, TaskSpec};
 use crate::model::NodeState;
 use crate::reason::EndReason;
 use crate::reply::{Refusal, Reply};
+use crate::state::Limits;
 use crate::time::Millis;
 
 #[derive(Debug, Clone)]
@@ -236,7 +238,7 @@ fn settle(house: &mut House) {
             return;
         }
         house.pass(Millis(10_000));
-        house.advance();
+        house.advance_all();
         for node in 0..4 {
             for _ in 0..4 {
                 let placement = placement(house, 0, node);
@@ -268,4 +270,47 @@ proptest! {
         prop_assert_eq!(house.state.hash(), twin.state.hash());
         settle(&mut house);
     }
+
+    /// With little room in an entry and little kept, what is left over for a timer is the rule and not the exception.
+    /// A member that is restored between any two commands goes on exactly as one that was not.
+    #[test]
+    fn with_tiny_limits_a_member_that_is_restored_at_any_time_goes_on_as_the_others(
+        steps in prop::collection::vec(tiny_step(), 1..120)
+    ) {
+        let mut house = House::new();
+        house.state.limits = TINY;
+        let mut twin = House::new();
+        twin.state.limits = TINY;
+        for step in &steps {
+            let reply = perform(&mut house, step);
+            prop_assert_eq!(reply, perform(&mut twin, step));
+            prop_assert_eq!(house.state.hash(), twin.state.hash());
+            twin.restore();
+        }
+        settle(&mut house);
+        house.pass(DETAILS_KEPT);
+        house.advance_all();
+        prop_assert!(house.state.tables().runs.is_empty());
+        prop_assert!(house.state.tables().summaries.len() <= TINY.summaries);
+    }
+}
+
+const TINY: Limits = Limits {
+    transitions: 3,
+    summaries_of_job: 2,
+    summaries: 3,
+    outcomes_of_job: 2,
+    requests: 2,
+    ..Limits::PRODUCT
+};
+
+/// As any step, and now and then so much time that runs collapse.
+fn tiny_step() -> impl Strategy<Value = Step> {
+    let long = (DETAILS_KEPT.0 - 10_000..DETAILS_KEPT.0 + 10_000).prop_map(Step::Pass);
+    prop_oneof![
+        20 => step(),
+        5 => Just(Step::Advance),
+        3 => any::<u8>().prop_map(Step::Cancel),
+        2 => long,
+    ]
 }

@@ -1,7 +1,8 @@
-use super::house::{House, a_job, a_task, submit};
-use crate::apply::retention::{DETAILS_KEPT, REQUEST_KEPT, SUMMARIES_OF_JOB_MAX, SUMMARY_KEPT};
+use super::house::{House, a_job, a_task, every, submit};
+use crate::apply::retention::{DETAILS_KEPT, REQUEST_KEPT, SUMMARY_KEPT};
 use crate::command::Command;
 use crate::id::RequestId;
+use crate::job_spec::{Count, JobSpec, Overlap, TaskSpec};
 use crate::reason::EndReason;
 use crate::time::Millis;
 
@@ -37,7 +38,8 @@ fn an_ended_run_becomes_a_summary_and_then_nothing() {
 fn a_job_keeps_so_many_summaries_and_the_newest_of_them() {
     let mut house = House::new();
     let mut first = None;
-    for _ in 0..SUMMARIES_OF_JOB_MAX + 5 {
+    let most = house.state.limits.summaries_of_job;
+    for _ in 0..most + 5 {
         let run = house.run(a_job("j", vec![a_task("a", &[])]));
         first.get_or_insert(house.state.run(run).id);
         house.ask(Command::CancelRun { run: house.state.run(run).id });
@@ -45,7 +47,7 @@ fn a_job_keeps_so_many_summaries_and_the_newest_of_them() {
     }
     house.pass(DETAILS_KEPT);
     house.advance();
-    assert_eq!(house.state.tables().summaries.len(), SUMMARIES_OF_JOB_MAX);
+    assert_eq!(house.state.tables().summaries.len(), most);
     assert!(house.state.tables().summaries.get(&first.unwrap()).is_none());
 }
 
@@ -58,4 +60,52 @@ fn the_answer_to_a_request_is_forgotten_after_a_day() {
     house.advance();
     assert!(house.state.tables().requests.is_empty());
     assert!(house.state.index().requests_by_age.is_empty());
+}
+
+#[test]
+fn a_run_whose_summary_is_forgotten_while_it_collapses_gets_no_second_one() {
+    let mut house = House::new();
+    house.state.limits.transitions = 2;
+    house.state.limits.summaries_of_job = 1;
+    let node = house.node("n1");
+    let run_once = |house: &mut House| {
+        let array = TaskSpec { count: Count::Fixed(4), ..a_task("a", &[]) };
+        let run = house.run(a_job("j", vec![array]));
+        for index in 0..4 {
+            let attempt = house.place(house.task(run, 0, index), node).unwrap();
+            house.end(attempt, EndReason::Succeeded);
+        }
+        house.pass(Millis(1));
+        run
+    };
+    let first = run_once(&mut house);
+    let id = house.state.run(first).id;
+    let second = run_once(&mut house);
+    let newer = house.state.run(second).id;
+    house.pass(DETAILS_KEPT);
+    house.advance();
+    assert!(house.state.tables().summaries.get(&id).is_some());
+    house.advance();
+    assert!(house.state.tables().summaries.get(&id).is_none(), "the newer one has taken its place");
+    assert!(house.state.tables().runs.get(first).is_some(), "its records are not all gone");
+    house.restore();
+    house.advance_all();
+    assert!(house.state.tables().runs.is_empty());
+    let left: Vec<_> = house.state.tables().summaries.iter().map(|(id, _)| *id).collect();
+    assert_eq!(left, [newer]);
+}
+
+#[test]
+fn an_outcome_that_is_decided_is_counted_once_and_the_oldest_goes() {
+    let mut house = House::new();
+    house.state.limits.outcomes_of_job = 2;
+    let spec =
+        JobSpec { schedule: every(Millis(60_000), Overlap::Skip), ..a_job("s", vec![a_task("a", &[])]) };
+    house.ask(submit(spec, None));
+    for minutes in 1..6 {
+        house.pass(Millis(60_000));
+        let fires = crate::due::fires(&house.state, house.now, 10);
+        house.ask(Command::Fire(fires));
+        assert_eq!(house.state.tables().outcomes.len(), minutes.min(2));
+    }
 }

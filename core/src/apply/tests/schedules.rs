@@ -105,3 +105,40 @@ fn a_stopped_job_does_not_fire() {
     assert_eq!(house.ask(Command::Fire(vec![stale])), Reply::Fired { refused: vec![0] });
     assert!(house.state.tables().timers.is_empty());
 }
+
+#[test]
+fn fires_that_do_not_fit_into_one_entry_stay_due_and_none_is_decided_twice() {
+    let mut house = House::new();
+    house.state.limits.transitions = 5;
+    let schedule = every(MINUTE, Overlap::AllowAll);
+    let tasks = vec![a_task("a", &[]), a_task("b", &[])];
+    house.ask(submit(JobSpec { schedule, ..a_job("s", tasks) }, None));
+    house.pass(Millis(4 * 60_000));
+    let mut entries = 0;
+    loop {
+        let fires = crate::due::fires(&house.state, house.now, 100);
+        if fires.is_empty() {
+            break;
+        }
+        let before = house.state.tables().runs.len();
+        house.ask(Command::Fire(fires));
+        let made = house.state.tables().runs.len() - before;
+        assert!((1..=2).contains(&made), "{made} runs of two steps in one entry");
+        entries += 1;
+    }
+    assert_eq!((entries, house.state.tables().runs.len(), house.state.tables().outcomes.len()), (2, 4, 4));
+}
+
+#[test]
+fn a_fire_makes_no_run_when_the_cluster_is_full_and_says_so() {
+    let mut house = House::new();
+    house.state.limits.active_runs = 1;
+    house.run(a_job("other", vec![a_task("a", &[])]));
+    let job = scheduled(&mut house, Overlap::AllowAll);
+    let nominal = house.state.job(job).cursor.unwrap().next.unwrap();
+    let now = fire(&house, job, nominal);
+    house.ask(Command::Fire(vec![now]));
+    assert_eq!(house.state.tables().runs.len(), 1);
+    let outcome = house.state.tables().outcomes.get(&(job, nominal)).unwrap();
+    assert_eq!(outcome.kind, OutcomeKind::Skipped(SkipReason::Full));
+}

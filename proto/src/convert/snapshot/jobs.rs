@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use berth_core::id::{ClassHandle, JobHandle, RequestId, RunId, SpecHandle, TenantHandle};
-use berth_core::model::{Cursor, Job, Outcome, OutcomeKind, RunCause, RunSummary, SpecRecord};
-use berth_core::state::dependents_of;
+use berth_core::id::{ClassHandle, JobHandle, RequestId, RunHandle, RunId, SpecHandle, TenantHandle};
+use berth_core::model::{Cursor, Job, Outcome, OutcomeKind, RunCause, RunSummary, SpecRecord, Stopping};
 use berth_core::time::Timestamp;
 
 use crate::convert::field::{id, id_bytes, required, same_length};
@@ -17,12 +16,8 @@ pub(super) fn spec_from_proto(record: store::SpecRecord) -> Result<(SpecHandle, 
     let spec = job_spec::from_proto(required(record.spec, "spec.spec")?)
         .map_err(|error| error.inside("spec.spec"))?;
     same_length(record.classes.len(), spec.tasks.len(), "spec.classes")?;
-    let record_of_spec = SpecRecord {
-        dependents: Arc::new(dependents_of(&spec)),
-        spec: Arc::new(spec),
-        users: record.users,
-        classes: Arc::new(record.classes.into_iter().map(ClassHandle).collect()),
-    };
+    let classes = record.classes.into_iter().map(ClassHandle).collect();
+    let record_of_spec = SpecRecord::new(Arc::new(spec), record.users, classes);
     Ok((SpecHandle(record.handle), record_of_spec))
 }
 
@@ -49,6 +44,11 @@ pub(super) fn job_from_proto(record: store::JobRecord) -> (JobHandle, Job) {
             next: cursor.next_ms.map(Timestamp),
         }),
         updated: Timestamp(record.updated_ms),
+        stopping: record.stopping.map(|stopping| Stopping {
+            by: stopping.by,
+            from: RunHandle(stopping.from),
+            until: RunHandle(stopping.until),
+        }),
     };
     (JobHandle(record.handle), job)
 }
@@ -68,6 +68,11 @@ pub(super) fn job_to_proto(handle: JobHandle, job: &Job) -> Body {
         }),
         updated_ms: job.updated.0,
         generation: job.generation,
+        stopping: job.stopping.as_ref().map(|stopping| store::Stopping {
+            by: stopping.by.clone(),
+            from: stopping.from.0,
+            until: stopping.until.0,
+        }),
     })
 }
 

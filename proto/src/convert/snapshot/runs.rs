@@ -37,6 +37,7 @@ pub(super) fn run_from_proto(record: store::RunRecord) -> Result<(RunHandle, Run
                 RunState::Ended { reason, at }
             }
         },
+        collapsing: record.collapsing,
         files: record.files.map(|files| match files {
             run_record::Files::FilesNode(node) => Files::Node(NodeHandle(node)),
             run_record::Files::FilesShared(name) => Files::Shared(name),
@@ -71,6 +72,7 @@ pub(super) fn run_to_proto(handle: RunHandle, run: &Run) -> Body {
             Files::Shared(name) => run_record::Files::FilesShared(name.clone()),
         }),
         output_bytes: run.output_bytes,
+        collapsing: run.collapsing,
     })
 }
 
