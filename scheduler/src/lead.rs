@@ -156,13 +156,11 @@ impl Lead {
         let stop = self.tasks.token();
         for arrival in std::mem::take(&mut self.early) {
             let input = self.admit(arrival);
-            for output in leader.handle(input, self.now()) {
-                self.perform(term, output, &mut proposals);
-            }
+            self.hand_in(&mut leader, input, &mut proposals);
         }
         loop {
+            // In no order: however much is applied, what agents say and the clock get their turn.
             let input = tokio::select! {
-                biased;
                 () = stop.cancelled() => break,
                 changed = status.wait_for(|status| status.leader_ready_term != Some(term)) => {
                     drop(changed);
@@ -177,15 +175,31 @@ impl Lead {
                     Some(arrival) => self.admit(arrival),
                     None => break,
                 },
-                _ = tick.tick() => Input::Tick,
+                _ = tick.tick() => {
+                    self.hear_all(&mut leader, &mut proposals);
+                    Input::Tick
+                }
             };
-            for output in leader.handle(input, self.now()) {
-                self.perform(term, output, &mut proposals);
-            }
+            self.hand_in(&mut leader, input, &mut proposals);
         }
         // The agents find whoever leads now.
         self.agents.clear();
         tracing::info!(term, "no longer leading");
+    }
+
+    /// Hands in what agents have said by now, so that none is blamed for a silence that was the server's.
+    fn hear_all(&mut self, leader: &mut Leader, proposals: &mut Proposals) {
+        for _ in 0..self.arrivals.len() {
+            let Ok(arrival) = self.arrivals.try_recv() else { return };
+            let input = self.admit(arrival);
+            self.hand_in(leader, input, proposals);
+        }
+    }
+
+    fn hand_in(&mut self, leader: &mut Leader, input: Input, proposals: &mut Proposals) {
+        for output in leader.handle(input, self.now()) {
+            self.perform(leader.term(), output, proposals);
+        }
     }
 
     fn admit(&mut self, arrival: Arrival) -> Input {

@@ -9,9 +9,12 @@
 //! It is made when the first entry of the term is applied and dropped when the term ends. It has no clock, thread or
 //! socket: the server's shell and the simulation drive the very same type.
 
+mod delayed;
 mod duties;
+mod exchange;
 mod lease;
 mod order;
+mod parts;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -19,18 +22,24 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use berth_core::command::{Command, NodeReport, Origin, Registration};
+use berth_core::command::{Command, NodeReport, Registration};
 use berth_core::event::{Event, EventId};
 use berth_core::id::{ClusterId, EntryId, NodeEpoch, NodeHandle};
+use berth_core::model::NodeState;
 use berth_core::reply::{Applied, Refusal, Reply};
 use berth_core::time::{Millis, Timestamp};
 use berth_proto::agent;
 use prost::bytes::Bytes;
 
 use crate::publish::{Past, View};
-use crate::raft::driver::ProposeError;
+use delayed::Delayed;
 use duties::{Duties, Duty};
 use session::{Presence, Session, Step};
+
+pub use exchange::{Asker, ConnectionId, Input, NotApplied, Output, Ticket};
+
+/// A leader to which nothing is handed in for this part of a lease stood still.
+const STALLS_IN_LEASE: u64 = 4;
 
 /// The moment at which something happens to a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,92 +67,13 @@ impl Default for Config {
     }
 }
 
-/// A connection of an agent, as the shell counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
-
-/// A proposal, as this leader counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
-
-/// What happens to a leader.
-#[derive(Debug)]
-pub enum Input {
-    /// There is a later view.
-    View(Arc<View>),
-    /// An agent has connected.
-    Opened(ConnectionId),
-    /// An agent has said something.
-    Message(ConnectionId, Box<agent::FromAgent>),
-    /// A connection has ended.
-    Closed(ConnectionId),
-    /// What became of a proposal.
-    Outcome(Ticket, Result<(EntryId, Arc<Applied>), NotApplied>),
-    /// Time has passed.
-    Tick,
-}
-
-/// A proposal that was not applied, or of which that is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotApplied {
-    /// The log takes no proposals for the moment.
-    Busy,
-    /// The term is over.
-    Deposed,
-}
-
-/// What a leader wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// To propose a command in this term.
-    Propose(Ticket, Box<Command>, Asker),
-    /// To tell an agent something.
-    Send(ConnectionId, Box<agent::ToAgent>),
-    /// To end a connection, after what was sent to it.
-    Close(ConnectionId),
-}
-
-/// On whose behalf something is proposed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asker {
-    /// The leader itself.
-    Leader,
-    /// The agent of the node with this name.
-    Agent(String),
-}
-
-impl Asker {
-    /// The actor and the origin under which it is proposed.
-    pub fn identity(self) -> (String, Origin) {
-        match self {
-            Asker::Leader => ("leader".to_owned(), Origin::Leader),
-            Asker::Agent(name) => (format!("node {name}"), Origin::Agent),
-        }
-    }
-}
-
-impl From<ProposeError> for NotApplied {
-    fn from(error: ProposeError) -> NotApplied {
-        match error {
-            ProposeError::Busy { .. } => NotApplied::Busy,
-            ProposeError::TooLarge { .. } => {
-                tracing::error!(%error, "a proposal of the leader is too large");
-                NotApplied::Busy
-            }
-            ProposeError::NotLeader { .. } | ProposeError::Unknown | ProposeError::Stopped => {
-                NotApplied::Deposed
-            }
-        }
-    }
-}
-
 /// Why a proposal was made.
 #[derive(Debug)]
 enum Purpose {
     Duty(Duty),
     Registration(ConnectionId),
-    /// Reports under that epoch.
-    Reports(ConnectionId, NodeEpoch),
+    /// Reports, kept to be proposed again while the log is busy.
+    Reports(ConnectionId, Box<NodeReport>),
 }
 
 /// The leader of one term.
@@ -164,6 +94,10 @@ pub struct Leader {
     /// Registrations that are applied and not yet in the view.
     unseen: Vec<(EntryId, ConnectionId)>,
     proposed: BTreeMap<Ticket, Purpose>,
+    /// Reports for which the log was too busy.
+    delayed: Delayed,
+    /// When something was handed in last.
+    looked: Millis,
     tickets: u64,
     outputs: Vec<Output>,
 }
@@ -183,6 +117,8 @@ impl Leader {
             processes: BTreeMap::new(),
             unseen: Vec::new(),
             proposed: BTreeMap::new(),
+            delayed: Delayed::default(),
+            looked: now.steady,
             tickets: 0,
             outputs: Vec::new(),
         }
@@ -190,6 +126,12 @@ impl Leader {
 
     /// Takes in what happened at `now` and gives what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
+        let gap = Millis(now.steady.0.saturating_sub(self.looked.0));
+        self.looked = self.looked.max(now.steady);
+        if gap.0 > self.config.lease.0 / STALLS_IN_LEASE {
+            tracing::warn!(gap_ms = gap.0, "the leader stood still: no node is blamed for that time");
+            self.duties.leases.extend(gap);
+        }
         match input {
             Input::View(view) => self.take_view(view, now),
             Input::Opened(connection) => {
@@ -198,7 +140,12 @@ impl Leader {
             Input::Message(connection, message) => self.take_message(connection, *message, now),
             Input::Closed(connection) => self.close(connection),
             Input::Outcome(ticket, outcome) => self.take_outcome(ticket, outcome, now),
-            Input::Tick => {}
+            Input::Tick => {
+                self.duties.leases.judge(now.steady);
+                for (connection, report) in self.delayed.due(now.steady) {
+                    self.propose_reports(connection, report);
+                }
+            }
         }
         for (duty, command) in self.duties.due(&self.view, now) {
             self.propose(Purpose::Duty(duty), command, Asker::Leader);
@@ -237,11 +184,8 @@ impl Leader {
             }
             Err(_) => {
                 // Too much happened between two looks: everything is looked at anew.
-                self.duties = Duties::new(self.config.lease, &view, now);
-                let served: Vec<ConnectionId> = self.serving.values().copied().collect();
-                for connection in served {
-                    self.send_all(connection);
-                }
+                self.duties.rebuild(&view, now);
+                self.check_sessions(&view);
             }
         }
         self.seen = view.last_event();
@@ -250,6 +194,29 @@ impl Leader {
         self.unseen = unseen;
         for (_, connection) in seen {
             self.welcome(connection);
+        }
+    }
+
+    /// Ends the sessions of nodes that were lost, removed or registered anew, and tells the others all there is.
+    fn check_sessions(&mut self, view: &View) {
+        let ready = |node: NodeHandle| {
+            let record = view.state.tables().nodes.get(node);
+            record.filter(|record| record.state == NodeState::Ready).map(|record| record.epoch)
+        };
+        self.processes.retain(|node, _| ready(*node).is_some());
+        let served: Vec<(NodeHandle, ConnectionId)> = self.serving.iter().map(|(n, c)| (*n, *c)).collect();
+        for (node, connection) in served {
+            let goes_on = self.sessions.get(&connection).is_some_and(|session| session.survives(ready(node)));
+            match goes_on {
+                true => self.send_all(connection),
+                false => {
+                    let stale = agent::refused::Code::StaleEpoch;
+                    self.perform(
+                        connection,
+                        Step::refuse(stale, "the node's registration is no longer the same; say hello again"),
+                    );
+                }
+            }
         }
     }
 
@@ -300,7 +267,19 @@ impl Leader {
             Step::Send(message) => self.send(connection, message),
             Step::Register(registration) => self.propose_registration(connection, *registration),
             Step::Welcome => self.welcome(connection),
-            Step::Report(report) => self.propose_reports(connection, *report),
+            Step::Tell(parts) => {
+                for part in parts {
+                    self.send(connection, agent::to_agent::Message::Desired(part));
+                }
+            }
+            Step::Report(report) if self.delayed.holds(connection) => {
+                // Behind those that wait already.
+                if !self.delayed.push(connection, report, self.looked) {
+                    let closed = agent::refused::Code::Closed;
+                    self.perform(connection, Step::refuse(closed, "too many reports wait; dial again"));
+                }
+            }
+            Step::Report(report) => self.propose_reports(connection, report),
             Step::Refuse(refused) => {
                 self.send(connection, agent::to_agent::Message::Refused(*refused));
                 self.outputs.push(Output::Close(connection));
@@ -314,11 +293,11 @@ impl Leader {
         self.propose(Purpose::Registration(connection), Command::RegisterNode(registration), asker);
     }
 
-    fn propose_reports(&mut self, connection: ConnectionId, report: NodeReport) {
+    fn propose_reports(&mut self, connection: ConnectionId, report: Box<NodeReport>) {
         let name = self.view.state.tables().nodes.get(report.node).map(|node| node.name.clone());
         self.propose(
-            Purpose::Reports(connection, report.epoch),
-            Command::Report(report),
+            Purpose::Reports(connection, report.clone()),
+            Command::Report(*report),
             Asker::Agent(name.unwrap_or_default()),
         );
     }
@@ -358,9 +337,8 @@ impl Leader {
     /// Tells an agent its whole set of attempts.
     fn send_all(&mut self, connection: ConnectionId) {
         let Some(session) = self.sessions.get(&connection) else { return };
-        for part in session.whole_set(&self.view, self.term) {
-            self.send(connection, agent::to_agent::Message::Desired(part));
-        }
+        let whole = session.whole_set(&self.view, self.term);
+        self.perform(connection, Step::Tell(whole));
     }
 
     fn send(&mut self, connection: ConnectionId, message: agent::to_agent::Message) {
@@ -376,6 +354,7 @@ impl Leader {
     }
 
     fn close(&mut self, connection: ConnectionId) {
+        self.delayed.drop(connection);
         let served = self.sessions.remove(&connection).and_then(|session| session.served());
         if let Some((node, _)) = served.filter(|(node, _)| self.serving.get(node) == Some(&connection)) {
             self.serving.remove(&node);
@@ -391,18 +370,23 @@ impl Leader {
         let Some(purpose) = self.proposed.remove(&ticket) else { return };
         match (purpose, outcome) {
             (Purpose::Duty(duty), outcome) => {
-                self.duties.outcome(duty, outcome.ok().map(|(entry, _)| entry), now)
+                self.duties.outcome(duty, outcome.map(|(entry, _)| entry), now);
             }
             (Purpose::Registration(connection), Ok((entry, applied))) => {
                 self.registered(connection, entry, &applied.reply, now);
             }
-            (Purpose::Reports(connection, epoch), Ok((_, applied))) => {
-                self.reported(connection, epoch, &applied.reply);
+            (Purpose::Reports(connection, report), Ok((_, applied))) => {
+                self.reported(connection, report.epoch, &applied.reply);
             }
-            (Purpose::Registration(connection) | Purpose::Reports(connection, _), Err(_)) => {
-                // The agent dials again, finds whoever leads then, and says again what was not acknowledged.
-                let closed = agent::refused::Code::Closed;
-                self.perform(connection, Step::refuse(closed, "the server could not take it; dial again"));
+            (Purpose::Reports(connection, report), Err(NotApplied::Busy { retry_after })) => {
+                let until = Millis(now.steady.0 + retry_after.0);
+                if self.sessions.contains_key(&connection) && !self.delayed.push(connection, report, until) {
+                    let closed = agent::refused::Code::Closed;
+                    self.perform(connection, Step::refuse(closed, "too many reports wait; dial again"));
+                }
+            }
+            (Purpose::Registration(connection) | Purpose::Reports(connection, _), Err(error)) => {
+                self.perform(connection, refusal_of(error));
             }
         }
     }
@@ -448,4 +432,20 @@ impl Leader {
         };
         self.perform(connection, step);
     }
+}
+
+/// What an agent is told of a proposal of its own that came to nothing.
+fn refusal_of(error: NotApplied) -> Step {
+    let code = match error {
+        NotApplied::TooLarge => {
+            return Step::refuse(
+                agent::refused::Code::Invalid,
+                "this is more than fits into one entry of the log",
+            );
+        }
+        // The agent dials again, finds whoever leads then, and says again what was not acknowledged.
+        NotApplied::Busy { .. } | NotApplied::Deposed => agent::refused::Code::Closed,
+    };
+    let retry_after = if let NotApplied::Busy { retry_after } = error { retry_after } else { Millis(0) };
+    Step::refuse_for(code, "the server could not take it; dial again", retry_after.0)
 }

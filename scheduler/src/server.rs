@@ -326,8 +326,8 @@ fn routes(tasks: &Tasks, log: &Log, connections: Connections, about: About, heal
         .build_v1()
         .expect("the descriptors are those that the services were made of");
     tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(5)))
-        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(JobsServer::new(JobsService::new(log.clone())))

@@ -51,9 +51,9 @@ impl Change<'_> {
                 match u32::try_from(values) {
                     Ok(size) if size <= most => Ok(size),
                     // To run some of them would look as if all had been run.
-                    _ => Err(EndReason::StartFailed(format!(
-                        "`{key}` has {values} values; an array has at most {most} tasks"
-                    ))),
+                    _ => Err(EndReason::StartFailed(
+                        format!("`{key}` has {values} values; an array has at most {most} tasks").into(),
+                    )),
                 }
             }
         }

@@ -6,13 +6,15 @@ use berth_core::model::NodeState;
 use berth_core::placement::Planner;
 use berth_core::time::Millis;
 
-use super::Now;
 use super::lease::Leases;
+use super::{NotApplied, Now};
 use crate::machine::HASH_EVERY;
 use crate::publish::{Past, View};
 
 /// After a proposal that was not taken a duty waits this long.
 const PAUSE: Millis = Millis(50);
+/// After one that can never be taken as it is.
+const LONG_PAUSE: Millis = Millis::from_secs(10);
 
 /// What a leader sees to. Each duty has at most one proposal under way: the next is made on a state that has the one
 /// before in it.
@@ -47,6 +49,8 @@ pub(super) struct Duties {
     turns: [Turn; DUTIES.len()],
     /// Nothing has changed since a pass found no place for anything.
     nothing_fits: bool,
+    /// The most placements of one pass; less after one that did not fit into an entry.
+    placements_max: usize,
     /// The index of the last hash that was proposed.
     hash_checked: u64,
     /// The node that is being declared lost.
@@ -60,9 +64,17 @@ impl Duties {
             planner: Planner::new(&view.state),
             turns: [Turn::Free; DUTIES.len()],
             nothing_fits: false,
+            placements_max: TRANSITIONS_MAX,
             hash_checked: view.applied.index,
             losing: None,
         }
+    }
+
+    /// Goes by a view of which the events are not all known. What is under way stays so: its outcomes still come.
+    pub(super) fn rebuild(&mut self, view: &View, now: Now) {
+        self.leases.reconcile(&view.state, now.steady);
+        self.planner = Planner::new(&view.state);
+        self.nothing_fits = false;
     }
 
     /// True while the node is being declared lost: whatever its agent says, its attempts go elsewhere, so it has to
@@ -103,15 +115,22 @@ impl Duties {
         commands
     }
 
-    /// A duty's proposal is applied as `entry`, or was not taken.
-    pub(super) fn outcome(&mut self, duty: Duty, entry: Option<EntryId>, now: Now) {
-        self.turns[duty as usize] = match entry {
-            Some(entry) => Turn::Applied(entry),
-            None => Turn::Paused(Millis(now.steady.0 + PAUSE.0)),
+    /// A duty's proposal is applied as an entry, or was not taken.
+    pub(super) fn outcome(&mut self, duty: Duty, outcome: Result<EntryId, NotApplied>, now: Now) {
+        let pause = |span: Millis| Turn::Paused(Millis(now.steady.0 + span.0));
+        self.turns[duty as usize] = match (duty, outcome) {
+            (_, Ok(entry)) => Turn::Applied(entry),
+            (Duty::Place, Err(_)) | (_, Err(NotApplied::Busy { .. } | NotApplied::Deposed)) => pause(PAUSE),
+            (_, Err(NotApplied::TooLarge)) => pause(LONG_PAUSE),
         };
-        match (duty, entry) {
-            (Duty::Place, None) => self.nothing_fits = false,
-            (Duty::LoseNode, None) => self.losing = None,
+        match (duty, outcome) {
+            (Duty::Place, Err(error)) => {
+                self.nothing_fits = false;
+                if error == NotApplied::TooLarge {
+                    self.placements_max = (self.placements_max / 2).max(1);
+                }
+            }
+            (Duty::LoseNode, Err(_)) => self.losing = None,
             (Duty::Place | Duty::Fire | Duty::Advance | Duty::LoseNode | Duty::CheckHash, _) => {}
         }
     }
@@ -134,7 +153,7 @@ impl Duties {
             Duty::Place => self.place(view),
             Duty::Fire => self.fire(view, now),
             Duty::Advance => due::advance_needed(&view.state, now.time).then_some(Command::Advance),
-            Duty::LoseNode => self.lose(view, now),
+            Duty::LoseNode => self.lose(view),
             Duty::CheckHash => {
                 let (index, hash) =
                     view.checkpoint.filter(|(index, _)| *index >= self.hash_checked + HASH_EVERY)?;
@@ -146,11 +165,11 @@ impl Duties {
 
     /// A node whose lease is over. The lease stays until the state says that the node is lost, so that a proposal that
     /// is not taken is made again.
-    fn lose(&mut self, view: &View, now: Now) -> Option<Command> {
+    fn lose(&mut self, view: &View) -> Option<Command> {
         // The one before is in the view by now.
         self.losing = None;
         loop {
-            let (node, epoch) = self.leases.expired(now.steady).next()?;
+            let (node, epoch) = self.leases.expired()?;
             let record = view.state.tables().nodes.get(node);
             if record.is_some_and(|record| record.state == NodeState::Ready && record.epoch == epoch) {
                 self.losing = Some(node);
@@ -164,7 +183,7 @@ impl Duties {
         if self.nothing_fits {
             return None;
         }
-        let placements = self.planner.pass(&view.state, TRANSITIONS_MAX);
+        let placements = self.planner.pass(&view.state, self.placements_max);
         self.nothing_fits = placements.is_empty();
         (!placements.is_empty()).then_some(Command::Place(placements))
     }

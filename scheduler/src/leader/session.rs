@@ -1,5 +1,7 @@
 //! The conversation with one agent, from its hello on.
 
+use std::collections::BTreeSet;
+
 use berth_core::command::{NodeReport, Registration};
 use berth_core::event::Event;
 use berth_core::id::{ClusterId, JournalId, NodeEpoch, NodeHandle};
@@ -11,12 +13,11 @@ use berth_proto::convert::{facts, report};
 use prost::bytes::Bytes;
 
 use super::order::order_for;
+use super::parts::Parts;
 use crate::publish::{Past, View};
 
 /// The version of the protocol that this release speaks.
 const PROTOCOL: u32 = 1;
-/// At most so many orders go into one message; a launch is a few kilobytes at most times.
-const ORDERS_IN_MESSAGE: usize = 200;
 
 /// Where a conversation stands.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub(super) enum Step {
     #[default]
     Nothing,
     Send(to_agent::Message),
+    /// The parts of one generation.
+    Tell(Vec<agent::Desired>),
     Register(Box<Registration>),
     Welcome,
     Report(Box<NodeReport>),
@@ -76,7 +79,7 @@ impl Step {
         Step::refuse_for(code, message, 0)
     }
 
-    fn refuse_for(code: Code, message: &str, retry_after_ms: u64) -> Step {
+    pub(super) fn refuse_for(code: Code, message: &str, retry_after_ms: u64) -> Step {
         let refused = agent::Refused {
             code: code.into(),
             message: message.to_owned(),
@@ -125,6 +128,18 @@ impl Session {
         match self.stage {
             Stage::Serving { node, epoch, .. } => Some((node, epoch)),
             Stage::Silent | Stage::Registering(_) => None,
+        }
+    }
+
+    /// True when the session may go on though not everything is known that has happened since; its node is there under
+    /// that epoch, or not.
+    pub(super) fn survives(&self, ready: Option<NodeEpoch>) -> bool {
+        match self.stage {
+            // With a renewal under way the newer registration is most likely its own; its outcome tells.
+            Stage::Serving { epoch, renewal, .. } => {
+                ready.is_some_and(|ready| ready == epoch || renewal != Renewal::None)
+            }
+            Stage::Silent | Stage::Registering(_) => true,
         }
     }
 
@@ -259,14 +274,16 @@ impl Session {
     /// What the agent has to hear of these events, all of which concern its node.
     pub(super) fn on_events(&self, view: &View, term: u64, events: &[Past]) -> Step {
         let Stage::Serving { node, epoch, renewal, .. } = self.stage else { return Step::Nothing };
-        let mut desired = desired(view, term, false);
+        let mut parts = Parts::new(desired(view, term, false));
+        let mut ordered = BTreeSet::new();
         for past in events {
             match past.event {
                 Event::AttemptPlaced { attempt, .. } | Event::AttemptStopping { attempt, .. } => {
-                    let seen = desired.set.iter().any(|order| order.attempt == attempt.0);
-                    desired.set.extend(order_for(&view.state, attempt).filter(|_| !seen));
+                    if ordered.insert(attempt) {
+                        parts.extend(order_for(&view.state, attempt));
+                    }
                 }
-                Event::AttemptEnded { attempt, .. } => desired.forget.push(attempt.0),
+                Event::AttemptEnded { attempt, .. } => parts.forget(attempt),
                 // Whether it is the renewal of this very session shows when that one's outcome is known.
                 Event::NodeRegistered { epoch: newer, .. } if newer > epoch && renewal == Renewal::None => {
                     return Step::refuse(Code::Replaced, "the node has registered anew");
@@ -280,30 +297,19 @@ impl Session {
                 _ => {}
             }
         }
-        match desired.set.is_empty() && desired.forget.is_empty() {
+        match parts.is_empty() {
             true => Step::Nothing,
-            false => Step::Send(to_agent::Message::Desired(desired)),
+            false => Step::Tell(parts.finish()),
         }
     }
 
     /// The whole set of attempts that the node should have, in parts.
     pub(super) fn whole_set(&self, view: &View, term: u64) -> Vec<agent::Desired> {
         let Some((node, _)) = self.served() else { return Vec::new() };
-        let orders: Vec<agent::Order> = view
-            .state
-            .index()
-            .attempts_on(node)
-            .filter_map(|attempt| order_for(&view.state, attempt))
-            .collect();
-        let mut parts: Vec<agent::Desired> = orders
-            .chunks(ORDERS_IN_MESSAGE)
-            .map(|orders| agent::Desired { set: orders.to_vec(), more: true, ..desired(view, term, true) })
-            .collect();
-        match parts.last_mut() {
-            Some(last) => last.more = false,
-            None => parts.push(desired(view, term, true)),
-        }
-        parts
+        let mut parts = Parts::new(desired(view, term, true));
+        let attempts = view.state.index().attempts_on(node);
+        parts.extend(attempts.filter_map(|attempt| order_for(&view.state, attempt)));
+        parts.finish()
     }
 }
 

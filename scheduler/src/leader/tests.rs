@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::raft::machine::StateMachine;
 
 const CLUSTER: ClusterId = ClusterId(77);
+const BUSY: NotApplied = NotApplied::Busy { retry_after: Millis(50) };
 
 struct House {
     machine: Machine,
@@ -81,10 +82,31 @@ impl House {
         (entry, applied)
     }
 
+    /// Time passes, and the leader looks at it at least once a second.
     fn pass(&mut self, millis: u64) {
+        let mut left = millis;
+        while left > 0 {
+            let step = left.min(1000);
+            left -= step;
+            self.skip(step);
+            self.handle(Input::Tick);
+        }
+    }
+
+    /// Time passes without the leader looking at it.
+    fn skip(&mut self, millis: u64) {
         self.now.time = self.now.time + Millis(millis);
         self.now.steady = Millis(self.now.steady.0 + millis);
-        self.handle(Input::Tick);
+    }
+
+    fn apply_now(&mut self, command: Command) -> EntryId {
+        let request = Request { key: None, actor: "ann".into(), origin: Origin::Client, command };
+        self.apply(request).0
+    }
+
+    /// A view from which nobody can say what has happened.
+    fn view_after_a_gap(&self) -> Input {
+        Input::View(Arc::new(View::of(&self.machine, EntryId { term: 1, index: self.index })))
     }
 
     fn hello(&mut self, connection: u64, change: impl FnOnce(&mut agent::Hello)) {
@@ -277,7 +299,8 @@ fn reports_behind_a_missing_one_end_the_session_so_that_the_agent_sends_from_the
 fn a_proposal_that_is_not_taken_is_made_again() {
     let mut house = House::new();
     house.hello(1, |_| {});
-    house.now.steady = Millis(10_000);
+    house.pass(4_900);
+    house.skip(100);
     let lose = |outputs: &[Output]| match outputs {
         [Output::Propose(ticket, command, Asker::Leader)]
             if matches!(**command, Command::LoseNode { .. }) =>
@@ -287,8 +310,103 @@ fn a_proposal_that_is_not_taken_is_made_again() {
         _ => None,
     };
     let ticket = lose(&house.leader.handle(Input::Tick, house.now)).expect("the lease is over");
-    let after = house.leader.handle(Input::Outcome(ticket, Err(NotApplied::Busy)), house.now);
+    let after = house.leader.handle(Input::Outcome(ticket, Err(BUSY)), house.now);
     assert!(after.is_empty(), "it waits a moment");
-    house.now.steady = Millis(10_100);
+    house.skip(100);
     assert!(lose(&house.leader.handle(Input::Tick, house.now)).is_some());
+}
+
+#[test]
+fn what_an_agent_has_said_counts_before_its_lease_is_judged() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.pass(4_900);
+    house.skip(200);
+    // The lease is over, but the heartbeat is only just being read.
+    house.handle(Input::Opened(ConnectionId(2)));
+    house.say(1, from_agent::Message::Heartbeat(agent::Heartbeat::default()));
+    house.handle(Input::Tick);
+    assert_eq!(house.lost, 0);
+    assert_eq!(house.refusal(1), None);
+}
+
+#[test]
+fn a_leader_that_stood_still_blames_no_node_for_that_time() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.skip(20_000);
+    house.handle(Input::Tick);
+    assert_eq!(house.lost, 0);
+    house.pass(4_999);
+    assert_eq!(house.lost, 0);
+    house.pass(1);
+    assert_eq!(house.lost, 1);
+}
+
+#[test]
+fn after_a_gap_the_sessions_of_nodes_that_were_lost_in_it_end() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    let state = house.machine.state();
+    let node = state.node_named("n1").unwrap();
+    let epoch = state.node(node).epoch;
+    house.apply_now(Command::LoseNode { node, epoch });
+    house.handle(house.view_after_a_gap());
+    assert_eq!(house.refusal(1), Some(Code::StaleEpoch));
+    assert_eq!(house.leader.nodes_served(), 0);
+}
+
+#[test]
+fn after_a_gap_the_leader_still_knows_what_is_under_way() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    house.pass(4_900);
+    house.skip(100);
+    let outputs = house.leader.handle(Input::Tick, house.now);
+    assert!(matches!(&outputs[..], [Output::Propose(..)]), "the node is being declared lost: {outputs:?}");
+    let tenant = berth_core::command::TenantSpec { name: "t".into(), weight: 1, limit: [].into() };
+    house.apply_now(Command::ApplyTenant(tenant));
+    let outputs = house.leader.handle(house.view_after_a_gap(), house.now);
+    let again = outputs.iter().any(|output| matches!(output, Output::Propose(..)));
+    assert!(!again, "{outputs:?}");
+    house.say(1, from_agent::Message::Heartbeat(agent::Heartbeat::default()));
+    assert_eq!(house.refusal(1), Some(Code::StaleEpoch), "it is still being declared lost");
+}
+
+/// The ticket of a proposed report.
+fn report_proposed(outputs: &[Output]) -> Option<Ticket> {
+    outputs.iter().find_map(|output| match output {
+        Output::Propose(ticket, command, _) if matches!(**command, Command::Report(_)) => Some(*ticket),
+        _ => None,
+    })
+}
+
+fn a_report() -> Input {
+    let update = agent::attempt_report::Update::Started(agent::Started { at_ms: 5 });
+    let report = agent::AttemptReport { sequence: 1, attempt: 7, update: Some(update) };
+    let message = from_agent::Message::Reports(agent::Reports { epoch: 1, reports: vec![report] });
+    Input::Message(ConnectionId(1), Box::new(agent::FromAgent { message: Some(message) }))
+}
+
+#[test]
+fn a_report_for_which_the_log_is_too_busy_is_proposed_again_and_the_session_goes_on() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    let outputs = house.leader.handle(a_report(), house.now);
+    let ticket = report_proposed(&outputs).unwrap();
+    assert!(house.leader.handle(Input::Outcome(ticket, Err(BUSY)), house.now).is_empty());
+    house.skip(100);
+    let outputs = house.leader.handle(Input::Tick, house.now);
+    assert!(report_proposed(&outputs).is_some_and(|again| again != ticket), "{outputs:?}");
+    assert_eq!(house.leader.nodes_served(), 1);
+}
+
+#[test]
+fn a_report_that_can_never_enter_the_log_is_refused_for_good() {
+    let mut house = House::new();
+    house.hello(1, |_| {});
+    let outputs = house.leader.handle(a_report(), house.now);
+    let ticket = report_proposed(&outputs).unwrap();
+    house.handle(Input::Outcome(ticket, Err(NotApplied::TooLarge)));
+    assert_eq!(house.refusal(1), Some(Code::Invalid));
 }
