@@ -20,7 +20,7 @@ pub(crate) struct Failure {
     notes: Vec<String>,
     help: Option<String>,
     /// Names the request to the cluster, where it is of use: the key of a write, which makes it safe to repeat.
-    request_id: Option<String>,
+    request_id: Option<Box<RequestKey>>,
     /// The mistakes of a spec, which say all of it.
     report: Option<Box<Report>>,
     /// Nothing is said about it, such as the end of a reader of our output.
@@ -89,7 +89,7 @@ impl Failure {
     /// Names the request that failed, unless that is done.
     #[must_use]
     pub(crate) fn of_request(mut self, key: RequestKey) -> Failure {
-        self.request_id.get_or_insert_with(|| key.to_string());
+        self.request_id.get_or_insert_with(|| Box::new(key));
         self
     }
 
@@ -138,7 +138,7 @@ impl Failure {
             }
         };
         error["exit"] = self.exit.number().into();
-        error["request_id"] = self.request_id.clone().into();
+        error["request_id"] = self.request_id.as_ref().map(ToString::to_string).into();
         json!({ "error": error })
     }
 }
@@ -170,7 +170,7 @@ impl From<Error> for Failure {
                     "`berth job run`, `apply` and `stop` and `berth run cancel` take `--key {key}`: the same command with it \
                      is applied once at most and says what became of it. Look before you repeat another one"
                 ));
-                failure.request_id = Some(key.to_string());
+                failure.request_id = Some(Box::new(key));
             }
             Error::Overloaded { ref retry_after, .. } => {
                 failure.message = error.to_string();
