@@ -27,7 +27,7 @@
 //! let loaded = config::load::<Config>(None, env.into_iter(), flags)?;
 //! assert_eq!(loaded.show(), "\
 //! server.listen = \"127.0.0.1:0\"  # from flag --listen
-//! server.tick_ms = 100             # from env BERTH_SERVER_TICK_MS
+//! server.tick_ms = 100           # from env BERTH_SERVER_TICK_MS
 //! ");
 //! # Ok::<(), config::Error>(())
 //! ```
