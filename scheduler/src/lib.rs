@@ -19,6 +19,7 @@ pub mod lead;
 pub mod log_hub;
 
 pub mod api;
+pub mod agreement;
 pub mod measures;
 
 pub mod config;

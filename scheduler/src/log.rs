@@ -203,7 +203,7 @@ impl Log {
             Answer::Applied(applied) => {
                 Ok((applied.index, reply::decode(&applied.reply).map_err(|_| unreadable())?))
             }
-            Answer::Address(_) | Answer::TimeMs(_) => Err(unreadable()),
+            Answer::Address(_) | Answer::TimeMs(_) | Answer::Hash(_) => Err(unreadable()),
         }
     }
 
@@ -211,7 +211,7 @@ impl Log {
     pub async fn leader_address(&self) -> String {
         match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
             Ok(Answer::Address(address)) => address,
-            Ok(Answer::Applied(_) | Answer::TimeMs(_)) | Err(_) => String::new(),
+            Ok(Answer::Applied(_) | Answer::TimeMs(_) | Answer::Hash(_)) | Err(_) => String::new(),
         }
     }
 
@@ -221,7 +221,7 @@ impl Log {
         let answer = self.node.ask(member, errand.encode_to_vec().into()).await.ok()?;
         match peer::ErrandReply::decode(answer).ok()?.answer? {
             Answer::TimeMs(time) => Some(Timestamp(time)),
-            Answer::Applied(_) | Answer::Address(_) => None,
+            Answer::Applied(_) | Answer::Address(_) | Answer::Hash(_) => None,
         }
     }
 
@@ -229,6 +229,17 @@ impl Log {
     pub async fn not_leader(&self) -> ErrorDetail {
         let leader_address = self.leader_address().await;
         ErrorDetail { leader_address, ..detail(ErrorCode::NotLeader, "this member does not lead") }
+    }
+
+    /// The hash of another member's state at an index, if it has kept it and answers.
+    pub async fn hash_of(&self, member: MemberId, index: u64) -> Option<u128> {
+        let errand = Errand::AskHash(peer::AskHash { index });
+        let request = peer::Errand { errand: Some(errand) }.encode_to_vec();
+        let answer = self.node.ask(member, request.into()).await.ok()?;
+        match peer::ErrandReply::decode(answer).ok()?.answer? {
+            Answer::Hash(hash) => Some(u128::from_be_bytes(hash.as_ref().try_into().ok()?)),
+            Answer::Applied(_) | Answer::Address(_) => None,
+        }
     }
 
     async fn run_errand(&self, errand: Errand) -> Result<Answer, ErrorDetail> {
@@ -259,6 +270,13 @@ impl Forwarded {
         let _ = self.log.set(log);
     }
 
+    /// Empty if it is not known.
+    fn hash_at(&self, index: u64) -> Bytes {
+        let hashes = self.log.get().map(|log| Arc::clone(&log.latest().hashes)).unwrap_or_default();
+        let kept = hashes.iter().find(|(at, _)| *at == index);
+        kept.map(|(_, hash)| Bytes::copy_from_slice(&hash.to_be_bytes())).unwrap_or_default()
+    }
+
     async fn command(&self, bytes: &[u8]) -> Result<Answer, ErrorDetail> {
         let starting = || detail(ErrorCode::NoLeader, "this server is starting");
         let log = self.log.get().ok_or_else(starting)?;
@@ -283,6 +301,7 @@ impl ForwardHandler for Forwarded {
             Some(Errand::Command(bytes)) => self.command(&bytes).await.map_err(|error| to_status(&error))?,
             Some(Errand::AskAddress(_)) => Answer::Address(self.address.clone()),
             Some(Errand::AskTime(_)) => Answer::TimeMs(clock_watch::now().wall.0),
+            Some(Errand::AskHash(peer::AskHash { index })) => Answer::Hash(self.hash_at(index)),
             None => return Err(tonic::Status::invalid_argument("an errand of another kind")),
         };
         Ok(peer::ErrandReply { answer: Some(answer) }.encode_to_vec().into())

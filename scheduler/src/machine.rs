@@ -21,13 +21,13 @@ const HASHES_KEPT: usize = 16;
 #[derive(Debug)]
 pub struct Machine {
     state: State,
-    hashes: VecDeque<(u64, u128)>,
+    hashes: Arc<VecDeque<(u64, u128)>>,
 }
 
 impl Machine {
     /// A machine before its first entry.
     pub fn new() -> Machine {
-        Machine { state: State::new(), hashes: VecDeque::new() }
+        Machine { state: State::new(), hashes: Arc::default() }
     }
 
     /// The state as it is now.
@@ -40,25 +40,26 @@ impl Machine {
         self.hashes.back().copied()
     }
 
+    /// The hashes that are kept, with their indexes in order.
+    pub fn hashes(&self) -> Arc<VecDeque<(u64, u128)>> {
+        Arc::clone(&self.hashes)
+    }
+
     fn keep_hash(&mut self, index: u64) {
         if index.is_multiple_of(HASH_EVERY) {
-            if self.hashes.len() == HASHES_KEPT {
-                self.hashes.pop_front();
+            let hashes = Arc::make_mut(&mut self.hashes);
+            if hashes.len() == HASHES_KEPT {
+                hashes.pop_front();
             }
-            self.hashes.push_back((index, self.state.hash()));
+            hashes.push_back((index, self.state.hash()));
         }
     }
 
-    /// # Panics
-    /// When this member's state differs from the leader's: it must not serve or vote on with it.
+    /// Says that this member or the leader is wrong. Which of them it is only a majority can say: to stop here would let
+    /// one leader whose state differs stop all the others, again after each start.
     fn check_hash(&self, index: u64, expected: u128) {
-        let kept = self.hashes.iter().find(|(at, _)| *at == index);
-        if let Some((_, hash)) = kept {
-            assert_eq!(
-                *hash, expected,
-                "the state of this member differs from the leader's at log index {index}; remove the member with \
-                 `berth operator remove` and add it anew with an empty data directory"
-            );
+        if self.hashes.iter().any(|(at, hash)| *at == index && *hash != expected) {
+            tracing::error!(log.index = index, "the state of this member differs from the leader's");
         }
     }
 }
@@ -104,7 +105,7 @@ impl StateMachine for Machine {
 
     fn restore(chunks: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Self, RestoreError> {
         let tables = snapshot::decode(chunks).map_err(|error| RestoreError(error.to_string()))?;
-        Ok(Machine { state: State::from_tables(tables), hashes: VecDeque::new() })
+        Ok(Machine { state: State::from_tables(tables), hashes: Arc::default() })
     }
 }
 
@@ -117,5 +118,26 @@ impl View for StateView {
         Box::new(
             snapshot::encode(self.0.tables()).inspect(|chunk| debug_assert!(chunk.len() <= CHUNK_BYTES_MAX)),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_core::command::Origin;
+    use berth_core::time::Timestamp;
+
+    use super::*;
+    use crate::log::Request;
+
+    #[test]
+    fn a_leader_whose_state_differs_does_not_stop_the_others() {
+        let mut machine = Machine::new();
+        machine.keep_hash(HASH_EVERY);
+        let command = Command::CheckHash { index: HASH_EVERY, hash: machine.state.hash() ^ 1 };
+        let request = Request { key: None, actor: "leader".into(), origin: Origin::Leader, command };
+        let envelope = request.into_envelope(&machine.state, 1, Timestamp(1));
+        let entry = EntryId { term: 1, index: HASH_EVERY + 1 };
+        machine.apply(entry, &envelope::encode(&envelope));
+        assert_eq!(machine.checkpoint().map(|(index, _)| index), Some(HASH_EVERY));
     }
 }

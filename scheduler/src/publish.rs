@@ -1,5 +1,6 @@
 //! What readers see: after every applied batch an immutable view of the state and of the latest events.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -29,6 +30,8 @@ pub struct View {
     pub events: Vector<Past>,
     /// The latest index at which the state's hash was kept, and the hash.
     pub checkpoint: Option<(u64, u128)>,
+    /// All hashes that are kept, with their indexes in order.
+    pub hashes: Arc<VecDeque<(u64, u128)>>,
     /// Events up to this one are no longer here.
     horizon: EventId,
 }
@@ -56,6 +59,7 @@ impl View {
             applied,
             events: Vector::new(),
             checkpoint: machine.checkpoint(),
+            hashes: machine.hashes(),
             horizon: EventId { index: applied.index, ordinal: u32::MAX },
         }
     }
@@ -82,6 +86,7 @@ impl View {
         self.state = machine.state().clone();
         self.applied = applied;
         self.checkpoint = machine.checkpoint();
+        self.hashes = machine.hashes();
         for (entry, outcome) in outcomes {
             for (ordinal, event) in (0u32..).zip(&outcome.events) {
                 let id = EventId { index: entry.index, ordinal };

@@ -23,6 +23,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::agreement::{self, Agreement};
 use crate::api::{
     About, AgentsService, JobsService, LogsService, NodesService, OperatorService, RunsService,
     TenantsService,
@@ -61,6 +62,9 @@ pub enum StartError {
     /// The member.
     #[error(transparent)]
     Node(#[from] node::StartError),
+    /// What the directory holds was found to be wrong.
+    #[error(transparent)]
+    Differs(#[from] agreement::Differs),
     /// The operating system has no random numbers.
     #[error("no random numbers from the operating system")]
     Random(#[source] std::io::Error),
@@ -84,6 +88,7 @@ pub struct Server {
     peer_address: SocketAddr,
     log: Log,
     node: Node,
+    member_stop: CancellationToken,
     tasks: Tasks,
     // Held until the end: it locks the directory.
     _data_dir: DataDir,
@@ -103,6 +108,7 @@ impl Server {
         config.validate()?;
         let tasks = tasks.group();
         let data_dir = DataDir::open(&config.data_dir)?;
+        Agreement::check(&config.data_dir)?;
         let (listener, address) = listen::bind("clients and agents", config.listen, config.insecure).await?;
         let (peers, peer_address) = listen::bind("members", config.peer_listen, config.insecure).await?;
 
@@ -124,7 +130,8 @@ impl Server {
         // It reads files and rebuilds the state; other tasks of this runtime go on meanwhile.
         let started = tokio::task::spawn_blocking(move || Node::start(member, deps)).await;
         let (node, handle) = started.map_err(|_| StartError::Stopped)??;
-        tasks.spawn("hand-over", OnFailure::Log, hand_over(tasks.token(), member_stop, handle.clone()));
+        let handing_over = hand_over(tasks.token(), member_stop.clone(), handle.clone());
+        tasks.spawn("hand-over", OnFailure::Log, handing_over);
         let free = registry
             .component("scheduler")
             .gauge("free_disk_bytes", "Room on the disk of the data directory");
@@ -139,11 +146,12 @@ impl Server {
         let (lead, connections) =
             Lead::new(config.leader, log.node().identity().cluster, log.clone(), tasks.clone());
         tasks.spawn("leader", OnFailure::StopProcess, lead.run());
+        compare_with_others(&tasks, Agreement::new(log.clone(), &config.data_dir));
         measures::register(registry, &log, metrics, lag);
         let about = About { address: reached_at, started: Instant::now() };
         serve(&tasks, listener, &log, connections, about, health);
         tracing::info!(%address, peer.address = %peer_address, "the server is up");
-        Ok(Server { address, peer_address, log, node, tasks, _data_dir: data_dir })
+        Ok(Server { address, peer_address, log, node, member_stop, tasks, _data_dir: data_dir })
     }
 
     /// Where clients and agents reach it.
@@ -166,7 +174,7 @@ impl Server {
     /// # Errors
     /// When it ended by itself.
     pub async fn ended(self) -> Result<(), Ended> {
-        let Server { log, node, tasks, _data_dir, .. } = self;
+        let Server { log, node, member_stop, tasks, _data_dir, .. } = self;
         let token = tasks.token();
         let ended = node.ended();
         token.cancelled().await;
@@ -174,9 +182,18 @@ impl Server {
         if let Err(late) = tasks.shutdown(config::STOP_DEADLINE).await {
             tracing::warn!(%late, "some tasks did not end in time");
         }
+        member_stop.cancel();
         drop(log);
         ended.await.map_err(Ended::Member)
     }
+}
+
+/// A member whose state differs from the majority's ends, with its process.
+fn compare_with_others(tasks: &Tasks, agreement: Agreement) {
+    let stop = tasks.token();
+    tasks.spawn("agreement", OnFailure::StopProcess, async move {
+        stop.run_until_cancelled(agreement.run()).await.unwrap_or(Ok(()))
+    });
 }
 
 /// Ends the member once the server is to stop, and the server once the member has ended by itself. A leader lets

@@ -142,6 +142,12 @@ impl<O: Send + 'static> NodeHandle<O> {
         self.while_it_leads(leader, FORWARD_WITHIN, self.transport.forward(leader, request)).await
     }
 
+    /// Hands a request to the [`transport::ForwardHandler`] of any member.
+    pub async fn ask(&self, member: MemberId, request: Bytes) -> Result<Bytes, transport::Error> {
+        let answer = tokio::time::timeout(READ_WITHIN, self.transport.forward(member, request)).await;
+        answer.unwrap_or(Err(transport::Error::Unanswered { member }))
+    }
+
     /// A leader that is paused or cut off answers late or never, while another may lead long since.
     async fn while_it_leads<T>(
         &self,
