@@ -248,7 +248,7 @@ fn usage_grows_only_within_limits(before: &State, after: &State) -> Check {
 /// A node's epoch never goes back, and a journal's reports are counted on from registration to registration: what was
 /// acknowledged stays so.
 fn registrations_and_reports_go_forward(before: &State, after: &State) -> Check {
-    for (handle, was) in before.tables.nodes.iter() {
+    for (handle, was) in before.tables.nodes.unshared(&after.tables.nodes) {
         let Some(is) = after.tables.nodes.get(handle) else { continue };
         let same_registration = was.epoch == is.epoch;
         let forward = match was.journal == is.journal {
@@ -275,7 +275,7 @@ fn what_was_decided_stays_decided(before: &State, after: &State) -> Check {
 
 /// One command may carry a task or an attempt over several moves; what is over stays as it is.
 fn moves_are_legal(before: &State, after: &State) -> Check {
-    for (handle, attempt) in before.tables.attempts.iter() {
+    for (handle, attempt) in before.tables.attempts.unshared(&after.tables.attempts) {
         let Some(next) = after.tables.attempts.get(handle) else { continue };
         let stays = matches!(attempt.state, AttemptState::Ended { .. });
         let legal = if stays {
@@ -285,12 +285,12 @@ fn moves_are_legal(before: &State, after: &State) -> Check {
         };
         holds("an attempt moves as the table says", legal, || format!("{handle:?} {attempt:?} {next:?}"))?;
     }
-    for (handle, run) in before.tables.runs.iter() {
+    for (handle, run) in before.tables.runs.unshared(&after.tables.runs) {
         let Some(next) = after.tables.runs.get(handle) else { continue };
         let legal = run.state == next.state || run.state.may_become(&next.state);
         holds("a run moves as the table says", legal, || format!("{handle:?} {run:?} {next:?}"))?;
     }
-    for (handle, step) in before.tables.steps.iter() {
+    for (handle, step) in before.tables.steps.unshared(&after.tables.steps) {
         let Some(next) = after.tables.steps.get(handle) else { continue };
         let legal = match step.state {
             StepState::Waiting => true,
@@ -301,7 +301,7 @@ fn moves_are_legal(before: &State, after: &State) -> Check {
             format!("{handle:?} {step:?} {next:?}")
         })?;
     }
-    for (handle, task) in before.tables.tasks.iter() {
+    for (handle, task) in before.tables.tasks.unshared(&after.tables.tasks) {
         let Some(next) = after.tables.tasks.get(handle) else { continue };
         let stays = matches!(task.state, TaskState::Ended(_));
         holds("what is over stays so", !stays || task == next, || format!("{handle:?} {task:?} {next:?}"))?;

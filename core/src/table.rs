@@ -85,6 +85,11 @@ impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
         self.slab.iter().map(|(number, record)| (K::from_number(number), record))
     }
 
+    /// At least those records, by handle, that are others in another version of this table, and not many more.
+    pub fn unshared<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (K, &'a V)> {
+        self.slab.unshared(&other.slab).map(|(number, record)| (K::from_number(number), record))
+    }
+
     /// The number of records.
     pub fn len(&self) -> usize {
         self.slab.len()

@@ -61,6 +61,9 @@ fn every_rule_holds_on_a_hundred_seeds_and_a_tenth_of_them_replays_equally() {
         ("repeated requests", counts.repeated_requests, 2_000),
         ("fires", counts.fires, 2_000),
         ("agent crashes", counts.agent_crashes, 400),
+        ("fenced reports", counts.fenced_reports, 30),
+        ("changes of facts", counts.facts_changes, 200),
+        ("wrong clocks", counts.wrong_clocks, 60),
     ];
     for (what, count, least) in least {
         assert!(count >= least, "only {count} {what}; at least {least} are expected");

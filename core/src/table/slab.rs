@@ -78,6 +78,18 @@ impl<T: Clone, const N: usize> Block<Arc<T>, N> {
     fn changed(&mut self, at: usize) -> Option<&mut T> {
         self.slots[at].as_mut().map(Arc::make_mut)
     }
+
+    /// What is not the very same in another block, with what that one has instead.
+    fn unshared<'a>(
+        &'a self,
+        other: Option<&'a Arc<Self>>,
+    ) -> impl Iterator<Item = (u64, &'a Arc<T>, Option<&'a Arc<T>>)> {
+        (0u64..).zip(&self.slots).enumerate().filter_map(move |(at, (number, own))| {
+            let own = own.as_ref()?;
+            let theirs = other.and_then(|other| other.slots[at].as_ref());
+            (!is_shared(own, theirs)).then_some((number, own, theirs))
+        })
+    }
 }
 
 /// Where a number lives: root, node in the branch, chunk in the node, record in the chunk.
@@ -140,9 +152,29 @@ impl<V: Clone> Slab<V> {
         })
     }
 
+    /// The records here that may differ from those of another slab: all whose chunk is not shared with it. Of two clones
+    /// that were changed apart these are few, however many there are in all.
+    pub(super) fn unshared<'a>(&'a self, other: &'a Slab<V>) -> impl Iterator<Item = (u64, &'a V)> {
+        let roots = self.roots.iter().map(|(root, branch)| (*root, branch, other.roots.get(root)));
+        let branches = roots.filter(|(_, own, theirs)| !is_shared(own, *theirs));
+        let nodes = branches.flat_map(|(root, own, theirs)| {
+            own.unshared(theirs).map(move |(at, own, theirs)| (root * BRANCH as u64 + at, own, theirs))
+        });
+        let chunks = nodes.flat_map(|(number, own, theirs)| {
+            own.unshared(theirs).map(move |(at, chunk, _)| (number * NODE as u64 + at, chunk))
+        });
+        chunks.flat_map(|(number, chunk)| {
+            chunk.iter().map(move |(at, record)| (number * CHUNK as u64 + at, record))
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
+}
+
+fn is_shared<T>(own: &Arc<T>, theirs: Option<&Arc<T>>) -> bool {
+    theirs.is_some_and(|theirs| Arc::ptr_eq(own, theirs))
 }
 
 #[cfg(test)]
@@ -174,6 +206,37 @@ mod tests {
             for (slab, model) in [(&slab, &model), (&frozen.0, &frozen.1)] {
                 prop_assert_eq!(slab.len(), model.len());
                 prop_assert!(slab.iter().eq(model.iter().map(|(number, value)| (*number, value))));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_differs_between_two_clones_is_among_what_they_do_not_share(
+            before in prop::collection::vec(0u64..40_000, 1..300),
+            after in prop::collection::vec((0u64..40_000, prop::bool::ANY), 0..30),
+        ) {
+            let mut slab = Slab::default();
+            for number in before {
+                slab.insert(number, 0);
+            }
+            let old = slab.clone();
+            prop_assert_eq!(old.unshared(&slab).count(), 0);
+            for (number, insert) in after {
+                if insert {
+                    slab.insert(number, 1);
+                } else {
+                    slab.remove(number);
+                }
+            }
+            let differs = |from: &Slab<i32>, to: &Slab<i32>| {
+                let differing = from.iter().filter(|(number, value)| to.get(*number) != Some(*value));
+                differing.map(|(number, _)| number).collect::<Vec<_>>()
+            };
+            for (from, to) in [(&old, &slab), (&slab, &old)] {
+                let unshared: BTreeMap<u64, i32> = from.unshared(to).map(|(at, value)| (at, *value)).collect();
+                prop_assert!(unshared.iter().all(|(number, value)| from.get(*number) == Some(value)));
+                prop_assert!(differs(from, to).iter().all(|number| unshared.contains_key(number)));
             }
         }
     }

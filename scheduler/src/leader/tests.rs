@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
-use berth_core::command::Origin;
+use berth_core::command::{Origin, Submit};
 use berth_core::id::EntryId;
-use berth_core::job_spec::ExecutorKind;
+use berth_core::job_spec::{
+    Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, Schedule,
+    TaskSpec, When,
+};
 use berth_core::model::{ExecutorOffer, NodeFacts, NodeState};
 use berth_core::time::Timestamp;
 use berth_proto::agent::{from_agent, refused::Code, to_agent};
@@ -293,6 +296,52 @@ fn reports_behind_a_missing_one_end_the_session_so_that_the_agent_sends_from_the
     let report = agent::AttemptReport { sequence: 2, attempt: 7, update: Some(update) };
     house.say(1, from_agent::Message::Reports(agent::Reports { epoch: 1, reports: vec![report] }));
     assert_eq!(house.refusal(1), Some(Code::Closed));
+}
+
+/// A job of one task that fires every second.
+fn every_second() -> Command {
+    let task = TaskSpec {
+        name: "tick".into(),
+        after: Vec::new(),
+        count: Count::Single,
+        program: ProgramSpec::Fake(FakeProgram {
+            runs_for: Millis(1),
+            fail_first: 0,
+            exit_code: 0,
+            output: String::new(),
+        }),
+        resources: [].into(),
+        memory_max: None,
+        env: Vec::new(),
+        retry: Retry::default(),
+        timeout: None,
+        stop_grace: Millis(0),
+        on_disconnect: OnDisconnect::Keep,
+    };
+    let spec = JobSpec {
+        kind: JobKind::Job,
+        tenant: "default".into(),
+        name: "every".into(),
+        priority: 50,
+        schedule: Some(Schedule { when: When::Every(Millis(1000)), overlap: Overlap::AllowAll }),
+        tasks: vec![task],
+    };
+    let (tenant, job) = (spec.tenant.clone(), spec.name.clone());
+    Command::Submit(Submit { tenant, job, spec: Some(Arc::new(spec)), start: None })
+}
+
+#[test]
+fn while_the_clock_is_doubted_nothing_fires_and_afterwards_everything_that_is_due_does() {
+    let mut house = House::new();
+    let request = Request { key: None, actor: "ann".into(), origin: Origin::Client, command: every_second() };
+    house.apply(request);
+    house.handle(Input::View(Arc::new(house.view.clone())));
+    house.now.holds_fires = true;
+    house.pass(3000);
+    assert_eq!(house.machine.state().tables().outcomes.len(), 0);
+    house.now.holds_fires = false;
+    house.pass(1);
+    assert_eq!(house.machine.state().tables().outcomes.len(), 3);
 }
 
 #[test]
