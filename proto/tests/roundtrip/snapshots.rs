@@ -244,7 +244,7 @@ fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, salt: u64) {
             number: 2,
             node: NodeHandle(0),
             class: ClassHandle(0),
-            previous: (index > 0).then_some(AttemptHandle(1)),
+            previous: (index > 0).then_some(AttemptHandle(1)).into(),
             placed: Timestamp(salt),
             started: (index > 1).then_some(Timestamp(salt)),
             state: attempt_state,
