@@ -10,7 +10,7 @@ mod exec_ground;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ fn marker(number: u32) -> String {
     format!("sleep 3{number}{}", std::process::id())
 }
 
-fn run_record(dir: &std::path::Path) -> RunRecord {
+fn run_record(dir: &Path) -> RunRecord {
     wait_for("the run record", || RunRecord::read(&dir.join(RUN_FILE)).unwrap().is_some());
     RunRecord::read(&dir.join(RUN_FILE)).unwrap().unwrap()
 }
@@ -154,7 +154,7 @@ fn an_order(boot_id: String) -> Order {
 fn each_point_at_which_an_agent_can_die_has_its_answer() {
     let ground = ExecGround::new(Plain);
     let mut agent = ground.start();
-    let mut reason = |prepare: &dyn Fn(&std::path::Path)| {
+    let mut reason = |prepare: &dyn Fn(&Path)| {
         let launch = ground.script("exit 0");
         prepare(&launch.dir);
         match agent.executor.recover(vec![launch]).pop() {
@@ -514,7 +514,7 @@ fn an_executor_that_ends_with_nothing_left_leaves_no_control_groups() {
 }
 
 /// A file system in memory over a directory, gone with the value.
-struct SmallDisk(std::path::PathBuf);
+struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn over(dir: &Path) -> Option<SmallDisk> {

@@ -26,7 +26,8 @@ use berth_scheduler::server::Server;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const DISK_BYTES: u64 = 48 << 20;
+/// The log grows by whole megabytes, which are not to be a share of it that matters.
+const DISK_BYTES: u64 = 512 << 20;
 
 /// A file system in memory, gone with the value.
 struct Disk {
@@ -162,7 +163,7 @@ async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
     let (server, tasks) = start(disk.dir.path()).await;
     server.log().write(tenant()).await.unwrap();
     let run = submit_until(&server, 2, true).await.unwrap();
-    disk.fill(DISK_BYTES * 3 / 100);
+    disk.fill(DISK_BYTES * 4 / 100);
     submit_until(&server, 3, false).await;
     let cancel = request(4, Command::CancelRun { run });
     server.log().write(cancel).await.unwrap();

@@ -53,7 +53,7 @@ fn what_is_read_at_each_scrape_has_the_name_of_its_component_too() {
     registry.component("raft").collect(Box::new(Weather));
     registry.component("agent").collect(Box::new(Weather));
     let text = registry.encode();
-    for line in ["berth_raft_air_kelvins 7", "# HELP berth_agent_air_kelvins How warm it is."] {
+    for line in ["berth_raft_air_kelvins 7", "# HELP berth_agent_air_kelvins How warm it is"] {
         assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
     }
 }
