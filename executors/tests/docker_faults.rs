@@ -237,7 +237,7 @@ fn a_task_is_confined_and_can_write_where_it_may() {
     assert_eq!((host.auto_remove, host.privileged), (Some(false), Some(false)));
     let labels = answer.config.unwrap().labels.unwrap();
     let expected =
-        [("agent", &ground.agent), ("node", &ground.agent), ("attempt", "1"), ("name", &launch.name)];
+        [("agent", ground.agent.as_str()), ("node", &ground.agent), ("attempt", "1"), ("name", &launch.name)];
     for (key, value) in expected {
         assert_eq!(labels[&format!("berth.{key}")], value);
     }

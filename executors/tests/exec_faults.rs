@@ -241,7 +241,7 @@ fn after_a_loss_of_power_that_tore_the_order_no_stranger_is_killed() {
 
 /// Gives this thread, and those it starts from now on, a small disk of their own for a directory; false where that is
 /// not allowed.
-fn mount_small_disk(dir: &std::path::Path, bytes: u64) -> bool {
+fn mount_small_disk(dir: &Path, bytes: u64) -> bool {
     let none: Option<&str> = None;
     let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -511,50 +511,6 @@ fn an_executor_that_ends_with_nothing_left_leaves_no_control_groups() {
     });
     drop(agent);
     assert!(!there());
-}
-
-/// A file system in memory over a directory, gone with the value.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn over(dir: &Path) -> Option<SmallDisk> {
-        let flags = nix::mount::MsFlags::empty();
-        match nix::mount::mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some("size=1m")) {
-            Ok(()) => Some(SmallDisk(dir.to_owned())),
-            Err(error) => {
-                eprintln!("SKIPPED: no disk of its own to fill: {error}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
-    }
-}
-
-#[test]
-fn a_full_disk_loses_no_exit() {
-    let ground = ExecGround::new(Best);
-    let Some(disk) = SmallDisk::over(ground.path()) else { return };
-    let go = tempfile::tempdir().unwrap();
-    let go = go.path().join("go");
-    let mut agent = ground.start();
-    let script = format!("until [ -e {} ]; do sleep 0.02; done; echo over; exit 7", go.display());
-    let launch = ground.script(&script);
-    agent.executor.start(launch.clone());
-    agent.wait_started(&launch);
-    wait_for("the record of the start", || launch.dir.join("run.rec").exists());
-    let ballast = disk.0.join("ballast");
-    assert!(fs::write(&ballast, vec![1; 2 << 20]).is_err(), "the disk is full");
-    fs::write(&go, "").unwrap();
-    // It is over, and there is no room to say so.
-    assert!(agent.events.recv_timeout(Duration::from_millis(1500)).is_err());
-    fs::remove_file(&ballast).unwrap();
-    assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedExit(7));
-    drop(agent);
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl Log {
         let answer = self.node.ask(member, request.into()).await.ok()?;
         match peer::ErrandReply::decode(answer).ok()?.answer? {
             Answer::Hash(hash) => Some(u128::from_be_bytes(hash.as_ref().try_into().ok()?)),
-            Answer::Applied(_) | Answer::Address(_) => None,
+            Answer::Applied(_) | Answer::Address(_) | Answer::TimeMs(_) => None,
         }
     }
 

@@ -175,7 +175,7 @@ pub(crate) fn end_reason() -> impl Strategy<Value = EndReason> {
         Just(EndReason::NodeLost),
         ".{0,20}".prop_map(|cause| EndReason::StartFailed(cause.into())),
         Just(EndReason::PreconditionFailed),
-        ".{0,20}".prop_map(EndReason::PostconditionFailed),
+        ".{0,20}".prop_map(|what| EndReason::PostconditionFailed(what.into())),
         Just(EndReason::Unhealthy),
         Just(EndReason::UpstreamFailed),
         skip().prop_map(EndReason::Skipped),

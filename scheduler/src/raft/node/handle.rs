@@ -166,11 +166,6 @@ impl<O: Send + 'static> NodeHandle<O> {
         }
     }
 
-    /// Hands a request to the [`transport::ForwardHandler`] of some member.
-    pub async fn ask(&self, member: MemberId, request: Bytes) -> Result<Bytes, transport::Error> {
-        self.transport.forward(member, request).await
-    }
-
     /// Who this member is.
     pub fn identity(&self) -> &Identity {
         &self.identity
