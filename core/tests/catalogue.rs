@@ -1,6 +1,8 @@
 //! The catalogue of codes is the only place where they are written down: what the sources and the documents of this
 //! workspace say is in it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
