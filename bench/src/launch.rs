@@ -1,5 +1,8 @@
 //! One-task jobs of `/bin/true` through three servers and an agent, all processes with all their syncs, beside a
 //! plain loop that starts the same program as often.
+//!
+//! Take a minute between two runs: ext4 passes over inodes that were deleted a moment ago one by one when it makes new
+//! files, and the directory of the run before holds some 15,000. The processor time a job tells: it doubles.
 
 use std::collections::HashSet;
 use std::process::{Command, ExitCode};
