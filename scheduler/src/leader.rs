@@ -143,7 +143,7 @@ impl Leader {
             Input::Tick => {
                 self.duties.leases.judge(now.steady);
                 for (connection, report) in self.delayed.due(now.steady) {
-                    self.propose_reports(connection, report);
+                    self.propose_reports(connection, Box::new(report));
                 }
             }
         }
@@ -274,7 +274,7 @@ impl Leader {
             }
             Step::Report(report) if self.delayed.holds(connection) => {
                 // Behind those that wait already.
-                if !self.delayed.push(connection, report, self.looked) {
+                if !self.delayed.push(connection, *report, self.looked) {
                     let closed = agent::refused::Code::Closed;
                     self.perform(connection, Step::refuse(closed, "too many reports wait; dial again"));
                 }
@@ -380,7 +380,7 @@ impl Leader {
             }
             (Purpose::Reports(connection, report), Err(NotApplied::Busy { retry_after })) => {
                 let until = Millis(now.steady.0 + retry_after.0);
-                if self.sessions.contains_key(&connection) && !self.delayed.push(connection, report, until) {
+                if self.sessions.contains_key(&connection) && !self.delayed.push(connection, *report, until) {
                     let closed = agent::refused::Code::Closed;
                     self.perform(connection, Step::refuse(closed, "too many reports wait; dial again"));
                 }

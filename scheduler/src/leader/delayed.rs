@@ -18,7 +18,7 @@ pub(super) struct Delayed {
 #[derive(Debug)]
 struct Waiting {
     until: Millis,
-    reports: Vec<Box<NodeReport>>,
+    reports: Vec<NodeReport>,
 }
 
 impl Delayed {
@@ -28,7 +28,7 @@ impl Delayed {
     }
 
     /// Lets a report wait until then, or as long as those before it do; false when too many wait.
-    pub(super) fn push(&mut self, connection: ConnectionId, report: Box<NodeReport>, until: Millis) -> bool {
+    pub(super) fn push(&mut self, connection: ConnectionId, report: NodeReport, until: Millis) -> bool {
         let waiting =
             self.waiting.entry(connection).or_insert_with(|| Waiting { until, reports: Vec::new() });
         let room = waiting.reports.len() < WAITING_MAX;
@@ -39,7 +39,7 @@ impl Delayed {
     }
 
     /// Takes out what has waited long enough.
-    pub(super) fn due(&mut self, now: Millis) -> Vec<(ConnectionId, Box<NodeReport>)> {
+    pub(super) fn due(&mut self, now: Millis) -> Vec<(ConnectionId, NodeReport)> {
         let mut due = Vec::new();
         self.waiting.retain(|connection, waiting| {
             let over = waiting.until <= now;

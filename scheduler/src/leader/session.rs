@@ -279,9 +279,7 @@ impl Session {
         for past in events {
             match past.event {
                 Event::AttemptPlaced { attempt, .. } | Event::AttemptStopping { attempt, .. } => {
-                    if ordered.insert(attempt) {
-                        parts.extend(order_for(&view.state, attempt));
-                    }
+                    parts.extend(order_for(&view.state, attempt).filter(|_| ordered.insert(attempt)));
                 }
                 Event::AttemptEnded { attempt, .. } => parts.forget(attempt),
                 // Whether it is the renewal of this very session shows when that one's outcome is known.
