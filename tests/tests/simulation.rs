@@ -11,7 +11,7 @@ use berth_tests::sim::{self, Counts, Options, Violation, Weather};
 
 /// Simulated seconds of chaos in each seed.
 const SECONDS: u64 = 60;
-/// Seeds of the long test.
+/// Seeds of the long test; `BERTH_SIM_SEEDS` asks for more.
 const SEEDS: u64 = 100;
 /// A planted bug has to be found within so many seeds.
 const SEEDS_TO_FIND: u64 = 200;
@@ -20,13 +20,15 @@ const SEEDS_OF_WEATHER: u64 = 20;
 
 #[test]
 fn every_rule_holds_on_a_hundred_seeds_and_a_tenth_of_them_replays_equally() {
+    let more = std::env::var("BERTH_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    let seeds = SEEDS.max(more.unwrap_or(SEEDS));
     let next = AtomicU64::new(1);
     let total = Mutex::new(Counts::default());
     let failures = Mutex::new(Vec::new());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > SEEDS {
+            if seed > seeds {
                 return;
             }
             let options = Options::of_seed(seed, SECONDS);
@@ -48,10 +50,10 @@ fn every_rule_holds_on_a_hundred_seeds_and_a_tenth_of_them_replays_equally() {
         scope.spawn(work);
     });
     let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(failures.is_empty(), "{} of {SEEDS} seeds failed\n{}", failures.len(), failures.join("\n\n"));
+    assert!(failures.is_empty(), "{} of {seeds} seeds failed\n{}", failures.len(), failures.join("\n\n"));
 
     let counts = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("{SEEDS} seeds of {SECONDS} s and more:\n{counts}");
+    println!("{seeds} seeds of {SECONDS} s and more:\n{counts}");
     let least = [
         ("leader changes", counts.leader_changes, 300),
         ("torn writes", counts.torn_writes, 150),
