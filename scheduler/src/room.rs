@@ -5,8 +5,8 @@
 
 use berth_core::command::Command;
 
-/// With so many bytes free a disk is not full, whatever share of it that is.
-const MUCH: u64 = 32 << 30;
+/// With so many bytes free a disk is not full, whatever share of it that is: the log and its snapshots need far less.
+const MUCH: u64 = 4 << 30;
 
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
