@@ -11,6 +11,7 @@ use crate::exec::isolation::Isolation;
 use crate::exec::{Config, IsolationChoice};
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "the watcher waits for it")]
 fn a_supervisor_that_cannot_be_waited_on_is_looked_at() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().to_owned();
