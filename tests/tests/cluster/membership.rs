@@ -86,8 +86,7 @@ async fn back_under_a_new_id(cluster: &mut Cluster, at: usize) -> Result<()> {
     let removed = cluster.berth(&["operator", "remove", &old.id.to_string()])?;
     ensure!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
     let added = cluster.berth(&["operator", "add", &old.peers.to_string(), "-o", "json"])?;
-    let printed = String::from_utf8(added.stderr)?;
-    ensure!(added.status.success(), "{printed}");
+    ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let added: Value = serde_json::from_slice(&added.stdout)?;
     let id = added["id"].as_u64().context("the id of the new member")?;
 
@@ -97,8 +96,12 @@ async fn back_under_a_new_id(cluster: &mut Cluster, at: usize) -> Result<()> {
     ensure!(new.is_some_and(|new| new["role"] == "learner"), "it has a vote before its log: {listed}");
 
     let _ = fs::remove_dir_all(&old.data_dir);
-    let (_, line) = printed.split_once("berth server ").context("how it is started")?;
-    let flags: Vec<&str> = line.split_whitespace().collect();
+    // What is left of the line are the places of this machine, which the operator fills in.
+    let line = added["start"].as_str().and_then(|line| line.strip_prefix("berth server "));
+    let (flags, places) =
+        line.and_then(|line| line.split_once(" --data-dir DIR")).context("how it is started")?;
+    ensure!(places == " --listen IP:PORT --metrics-listen IP:PORT", "{places}");
+    let flags: Vec<&str> = flags.split_whitespace().collect();
     cluster.servers[at].id = id;
     cluster.start_server_with(at, &flags)?;
     let client = cluster.client()?;
