@@ -22,9 +22,7 @@ fn what_never_fits_is_refused_by_its_limit_or_node_and_what_is_over_quota_now_is
         cluster.node_ready("a").await?;
         let client = cluster.client()?;
         let limit = BTreeMap::from([("cpu".to_owned(), 1000)]);
-        client
-            .apply_tenant(TenantSpec { name: "small".into(), weight: 1, limit, ..Default::default() })
-            .await?;
+        client.apply_tenant(TenantSpec { name: "small".into(), weight: 1, limit }).await?;
 
         never(cluster, "small", "1500m", &["the limit of tenant small is 1", "1500m cpu"])?;
         never(cluster, "default", "64", &["the largest node has 2", "64 cpu"])?;
