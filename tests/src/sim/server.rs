@@ -131,7 +131,7 @@ impl Server {
         let seed = options.seed ^ self.life;
         let member =
             Member::open(self.log.backend(), self.snapshots.backend(), &birth, initial, &settings, seed)
-                .map_err(|error| format!("server {} does not start from its disk: {error}", self.id))?;
+                .map_err(|error| format!("server {} does not start from its disk: {error:?}", self.id))?;
         self.born = true;
         let (publisher, views) = Publisher::new();
         let mut watcher = Watcher { publisher, ledger: ledger.clone(), restored: 0 };
@@ -192,7 +192,9 @@ impl Simulation {
         let (now, options, ledger) = (self.now, self.options.clone(), self.ledger.clone());
         let server = self.server(id);
         server.life += 1;
+        // A server that was to lose its power may have been killed before.
         server.log.set_faults(DiskFaults { lies_about_sync: options.disks_lie, ..DiskFaults::default() });
+        server.snapshots.set_faults(DiskFaults::default());
         if server.born && self.faults.interrupts_recovery() {
             self.doom(id);
         }
