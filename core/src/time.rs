@@ -8,6 +8,11 @@ use std::ops::{Add, Sub};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 
+/// An instant on a machine's boot clock, in milliseconds since some moment in the past: it cannot be set, and it goes on
+/// while the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Boot(pub u64);
+
 /// A span of time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub u64);
@@ -50,6 +55,21 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
+}
+
+impl Boot {
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub fn since(self, earlier: Boot) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Millis> for Boot {
+    type Output = Boot;
+
+    fn add(self, span: Millis) -> Boot {
+        Boot(self.0.saturating_add(span.0))
+    }
 }
 
 impl Millis {

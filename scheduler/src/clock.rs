@@ -16,8 +16,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Add;
 
+pub use berth_core::time::Boot;
 use berth_core::time::{Millis, Timestamp};
 
 use crate::raft::membership::MemberId;
@@ -32,25 +32,6 @@ const ROUND_TRIP_MAX: Millis = Millis(1_000);
 const FRESH: Millis = Millis(10_000);
 /// A server that has just started waits this long for the first answer of a peer.
 const FIRST_ANSWER_MAX: Millis = Millis(2_000);
-
-/// Milliseconds on the boot clock: since some moment in the past; it never jumps, and goes on while the machine sleeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Boot(pub u64);
-
-impl Boot {
-    /// The time from `earlier` to here; zero when `earlier` is later.
-    pub fn since(self, earlier: Boot) -> Millis {
-        Millis(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl Add<Millis> for Boot {
-    type Output = Boot;
-
-    fn add(self, span: Millis) -> Boot {
-        Boot(self.0.saturating_add(span.0))
-    }
-}
 
 /// A server's two clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
