@@ -50,7 +50,9 @@ fn the_tasks_of_dev_end_with_it_however_it_ends() {
             let mut dev = Daemon::start("berth dev", &mut command, &log)?;
             let _rest = Rest(temporary.clone(), dev.pid());
             let running = begin_tasks(&listen, &temporary).await?;
-            for address in metrics(&dev.log()?)? {
+            // The cluster takes jobs a moment before it greets.
+            let metrics = until("the greeting", READY_WITHIN, async || metrics(&dev.log()?).map(Some)).await?;
+            for address in metrics {
                 shows_metrics(address, "berth_").await?;
             }
 
@@ -80,7 +82,7 @@ fn the_tasks_of_dev_end_with_it_however_it_ends() {
 fn metrics(greeting: &str) -> Result<Vec<SocketAddr>> {
     let addresses = greeting.split("http://").skip(1).filter_map(|rest| rest.split_once("/metrics"));
     let addresses = addresses.map(|(address, _)| Ok(address.parse()?)).collect::<Result<Vec<_>>>()?;
-    ensure!(addresses.len() == 2, "{greeting}");
+    ensure!(addresses.len() == 2, "not the addresses of a server and an agent: {greeting:?}");
     Ok(addresses)
 }
 
