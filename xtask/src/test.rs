@@ -62,7 +62,11 @@ fn hosts(engine: &Engine) -> [(&'static str, String); 2] {
 fn guest(machine: Machine, summary: &mut Summary) {
     let name = "cgroup v2 guest";
     match guest::ready(machine) {
-        Ok(Ok(())) => summary.step(name, || guest::test(guest::CGROUP_TEST, &[])),
+        Ok(Ok(())) => {
+            for test in guest::TESTS {
+                summary.step(&format!("{name}: {test}"), || guest::test(test, &[]));
+            }
+        }
         Ok(Err(missing)) => summary.skip(name, missing),
         Err(error) => summary.step(name, || Err(error)),
     }

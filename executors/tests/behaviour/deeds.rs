@@ -1,5 +1,7 @@
 //! What the binary does when it plays a task.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -55,10 +57,11 @@ fn hog(mib: u64) {
     std::thread::sleep(Duration::from_millis(50));
 }
 
-/// Writes ever higher numbers to a file.
+/// Writes ever higher numbers to a file, each over the one before: wherever it is stopped, the file holds a number.
 fn count(path: &str) {
+    let file = File::create(path).unwrap();
     for number in 0u64.. {
-        std::fs::write(path, number.to_string()).unwrap();
+        file.write_all_at(&number.to_be_bytes(), 0).unwrap();
         std::thread::sleep(Duration::from_millis(1));
     }
 }

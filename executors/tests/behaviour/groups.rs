@@ -108,7 +108,7 @@ fn a_frozen_group_stands_still() {
     let group = Group::new("frozen", &LIMITS);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("count");
-    let read = || fs::read_to_string(&file).unwrap_or_default();
+    let read = || fs::read(&file).unwrap_or_default();
     let mut child = group.act(&format!("count {}", file.display()));
     wait_for("counting", || !read().is_empty());
     group.groups.freeze(true).unwrap();

@@ -51,7 +51,8 @@ fn the_tasks_of_dev_end_with_it_however_it_ends() {
             let _rest = Rest(temporary.clone(), dev.pid());
             let running = begin_tasks(&listen, &temporary).await?;
             // The cluster takes jobs a moment before it greets.
-            let metrics = until("the greeting", READY_WITHIN, async || metrics(&dev.log()?).map(Some)).await?;
+            let metrics =
+                until("the greeting", READY_WITHIN, async || metrics(&dev.log()?).map(Some)).await?;
             for address in metrics {
                 shows_metrics(address, "berth_").await?;
             }
