@@ -86,6 +86,13 @@ impl Failure {
         self
     }
 
+    /// Adds a line below the message.
+    #[must_use]
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Failure {
+        self.notes.push(note.into());
+        self
+    }
+
     /// Names the request that failed, unless that is done.
     #[must_use]
     pub(crate) fn of_request(mut self, key: RequestKey) -> Failure {

@@ -1,13 +1,18 @@
 //! What the command line says and by which codes it ends, beside a real cluster.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use berth_client::RunFilter;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, with_cluster};
+use crate::waiting::until;
 use crate::{ports, programs};
+
+const RUNS_WITHIN: Duration = Duration::from_secs(20);
 
 const GOOD: &str = r#"
 apiVersion: berth/v1
@@ -40,8 +45,26 @@ fn a_waiting_command_ends_by_how_the_run_ended() {
             says(&logs, 0, &["out"])?;
         }
         every_list_is_json(cluster)?;
-        specs_with_mistakes(cluster)
+        specs_with_mistakes(cluster)?;
+        losing_the_cluster_says_that_the_run_goes_on(cluster).await
     });
+}
+
+async fn losing_the_cluster_says_that_the_run_goes_on(cluster: &mut Cluster) -> Result<()> {
+    fs::write(cluster.path().join("long.yaml"), GOOD.replace("exit CODE", "sleep 60"))?;
+    let mut command = cluster.command();
+    let waiting = command.args(["job", "run", "long.yaml", "--wait", "--timeout", "1s"]);
+    let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let client = cluster.client()?;
+    until("the run", RUNS_WITHIN, async || {
+        let active = RunFilter { active_only: true, ..RunFilter::default() };
+        Ok((!client.runs(active).collect().await?.is_empty()).then_some(()))
+    })
+    .await?;
+    for server in 0..cluster.servers.len() {
+        cluster.kill_server(server)?;
+    }
+    says(&waiting.wait_with_output()?, 7, &["runs go on with their cluster", "berth run wait "])
 }
 
 fn every_list_is_json(cluster: &Cluster) -> Result<()> {

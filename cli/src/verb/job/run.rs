@@ -134,7 +134,15 @@ pub(crate) async fn wait(
     limit: Option<Duration>,
     warnings: &[Value],
 ) -> Result<Exit, Failure> {
-    match progress::follow(client, run, limit, session.output.is_json()).await? {
+    // The cluster is out of reach, and with it only the view of a run that it has accepted.
+    let goes_on = |failure: Failure| match failure.exit() {
+        Exit::Unavailable => failure.note(format!(
+            "runs go on with their cluster: `berth run wait {}` follows this one again",
+            short(run)
+        )),
+        _ => failure,
+    };
+    match progress::follow(client, run, limit, session.output.is_json()).await.map_err(goes_on)? {
         Followed::Ended(view) => conclude(session, client, &view, warnings).await,
         Followed::Interrupted => {
             session.output.say(&format!(
