@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::canonical::canonical;
 use crate::id::{AttemptHandle, JobHandle, JournalId, NodeEpoch, NodeHandle, RequestId, RunId, TaskHandle};
 use crate::job_spec::JobSpec;
 use crate::model::{NodeFacts, Usage};
@@ -39,7 +40,7 @@ pub struct Envelope {
 }
 
 /// From where a command came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// A client, by way of the public API.
     Client,
@@ -50,7 +51,7 @@ pub enum Origin {
 }
 
 /// What can be asked of the state machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Adds a tenant or changes it.
     ApplyTenant(TenantSpec),
@@ -80,8 +81,24 @@ pub enum Command {
     CheckHash { index: u64, hash: u128 },
 }
 
+canonical!(enum Command {
+    1: ApplyTenant(spec),
+    2: Submit(submit),
+    3: StopJob { 1: tenant, 2: job },
+    4: CancelRun { 1: run },
+    5: RegisterNode(registration),
+    6: LoseNode { 1: node, 2: epoch },
+    7: DrainNode { 1: node, 2: drain },
+    8: RemoveNode { 1: node },
+    9: Place(placements),
+    10: Report(report),
+    11: Fire(fires),
+    12: Advance,
+    13: CheckHash { 1: index, 2: hash },
+});
+
 /// A tenant as an operator wants it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSpec {
     /// Its name.
     pub name: String,
@@ -91,8 +108,10 @@ pub struct TenantSpec {
     pub limit: NamedResources,
 }
 
+canonical!(TenantSpec { 1: name, 2: weight, 3: limit });
+
 /// A request to register a job, to start a run of it, or both.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit {
     /// The job's owner.
     pub tenant: String,
@@ -104,8 +123,10 @@ pub struct Submit {
     pub start: Option<RequestId>,
 }
 
+canonical!(Submit { 1: tenant, 2: job, 3: spec, 4: start });
+
 /// What an agent says when it comes up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// The node's name.
     pub name: String,
@@ -115,15 +136,19 @@ pub struct Registration {
     pub facts: NodeFacts,
 }
 
+canonical!(Registration { 1: name, 2: journal, 3: facts });
+
 /// How a node is to be emptied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainOrder {
     /// How long running attempts may go on; zero stops them at once, `None` lets them end.
     pub stop_after: Option<Millis>,
 }
 
+canonical!(DrainOrder { 1: stop_after });
+
 /// One task given to one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     /// The task: one that is ready, or the next index of its step that has no record yet.
     pub task: TaskHandle,
@@ -133,8 +158,10 @@ pub struct Placement {
     pub epoch: NodeEpoch,
 }
 
+canonical!(Placement { 1: task, 2: node, 3: epoch });
+
 /// What a node reports.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeReport {
     /// The node.
     pub node: NodeHandle,
@@ -146,8 +173,10 @@ pub struct NodeReport {
     pub reports: Vec<AttemptReport>,
 }
 
+canonical!(NodeReport { 1: node, 2: epoch, 3: journal, 4: reports });
+
 /// One report about one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptReport {
     /// Its number in the journal, counted from 1.
     pub sequence: u64,
@@ -157,8 +186,10 @@ pub struct AttemptReport {
     pub update: AttemptUpdate,
 }
 
+canonical!(AttemptReport { 1: sequence, 2: attempt, 3: update });
+
 /// What happened to an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptUpdate {
     /// Its program runs.
     Started { at: Timestamp },
@@ -177,8 +208,13 @@ pub enum AttemptUpdate {
     },
 }
 
+canonical!(enum AttemptUpdate {
+    1: Started { 1: at },
+    2: Ended { 1: reason, 2: started, 3: at, 4: output, 5: usage },
+});
+
 /// Decisions about the due instants of one schedule, made against a cursor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fire {
     /// The job.
     pub job: JobHandle,
@@ -192,8 +228,10 @@ pub struct Fire {
     pub next: Option<Timestamp>,
 }
 
+canonical!(Fire { 1: job, 2: generation, 3: expected, 4: decisions, 5: next });
+
 /// The decision about one due instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FireDecision {
     /// The instant.
     pub nominal: Timestamp,
@@ -202,3 +240,5 @@ pub struct FireDecision {
     /// How many instants up to `nominal` the decision stands for; more than 1 only when they are skipped together.
     pub count: u32,
 }
+
+canonical!(FireDecision { 1: nominal, 2: skip, 3: count });

@@ -7,7 +7,7 @@ use crate::id::{
 use crate::time::Timestamp;
 
 /// What changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
     /// A tenant was added or changed.
     TenantApplied(TenantHandle),
@@ -54,7 +54,7 @@ pub enum Event {
 }
 
 /// The place of an event in the history of the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct EventId {
     /// The log index of the entry that made it.
     pub index: u64,

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::canonical::{Canonical, canonical};
+
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
         $(#[$doc])*
@@ -22,6 +24,8 @@ macro_rules! handle {
                 fmt::Display::fmt(&self.0, f)
             }
         }
+
+        canonical!($name(_));
 
         impl From<$name> for u64 {
             fn from(handle: $name) -> u64 {
@@ -85,6 +89,8 @@ pub struct EntryId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NodeEpoch(pub u64);
 
+canonical!(NodeEpoch(_));
+
 /// A caller-chosen key that makes a request safe to repeat. Packed as [`RunId`] is.
 #[repr(C, packed(8))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -121,6 +127,13 @@ macro_rules! base32_id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{}({})", stringify!($name), encode_base32(self.0))
+            }
+        }
+
+        impl Canonical for $name {
+            #[inline]
+            fn digest(&self) -> u128 {
+                self.0
             }
         }
 

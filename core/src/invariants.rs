@@ -2,9 +2,9 @@
 //! ask after every command; each predicate is named by the rule it holds.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 
-use crate::hash::{self, StateHash};
+use crate::canonical::Canonical;
+use crate::hash::{self, TableHash};
 use crate::id::{RunHandle, StepHandle};
 use crate::model::{AttemptState, RunState, Step, StepState, TaskState, Timer};
 use crate::resources::Resources;
@@ -173,38 +173,38 @@ fn nothing_is_lost(state: &State) -> Check {
 }
 
 fn the_hash_is_the_sum_of_the_records(state: &State) -> Check {
-    let mut sum = StateHash::default();
     let tables = &state.tables;
-    put_all(&mut sum, "resource", tables.resources.iter());
-    put_all(&mut sum, "class", tables.classes.iter());
-    put_all(&mut sum, "tenant", tables.tenants.iter());
-    put_all(&mut sum, "spec", tables.specs.iter());
-    put_all(&mut sum, "job", tables.jobs.iter());
-    put_all(&mut sum, "outcome", tables.outcomes.iter());
-    put_all(&mut sum, "run", tables.runs.iter());
-    put_all(&mut sum, "summary", tables.summaries.iter());
-    put_all(&mut sum, "step", tables.steps.iter());
-    put_all(&mut sum, "task", tables.tasks.iter());
-    put_all(&mut sum, "attempt", tables.attempts.iter());
-    put_all(&mut sum, "output", tables.outputs.iter());
-    put_all(&mut sum, "usage", tables.usages.iter());
-    put_all(&mut sum, "node", tables.nodes.iter());
-    put_all(&mut sum, "timer", tables.timers.iter());
-    put_all(&mut sum, "request", tables.requests.iter());
-    let sum = sum.0.wrapping_add(hash::of(&tables.header));
+    let sums = [
+        sum(tables.resources.hash(), tables.resources.iter()),
+        sum(tables.classes.hash(), tables.classes.iter()),
+        sum(tables.tenants.hash(), tables.tenants.iter()),
+        sum(tables.specs.hash(), tables.specs.iter()),
+        sum(tables.jobs.hash(), tables.jobs.iter()),
+        sum(tables.outcomes.hash(), tables.outcomes.iter()),
+        sum(tables.runs.hash(), tables.runs.iter()),
+        sum(tables.summaries.hash(), tables.summaries.iter()),
+        sum(tables.steps.hash(), tables.steps.iter()),
+        sum(tables.tasks.hash(), tables.tasks.iter()),
+        sum(tables.attempts.hash(), tables.attempts.iter()),
+        sum(tables.outputs.hash(), tables.outputs.iter()),
+        sum(tables.usages.hash(), tables.usages.iter()),
+        sum(tables.nodes.hash(), tables.nodes.iter()),
+        sum(tables.timers.hash(), tables.timers.iter()),
+        sum(tables.requests.hash(), tables.requests.iter()),
+    ];
+    let sum = sums.into_iter().fold(hash::of(&tables.header), u128::wrapping_add);
     holds("the hash is the sum of the records", sum == state.hash(), || {
         format!("{sum:032x}, and the state says {:032x}", state.hash())
     })
 }
 
-fn put_all<'a, K: Hash, V: Hash + 'a>(
-    sum: &mut StateHash,
-    table: &str,
+fn sum<'a, K: Canonical, V: Canonical + 'a>(
+    table: TableHash,
     records: impl Iterator<Item = (K, &'a V)>,
-) {
-    for (key, record) in records {
-        sum.put(table, &key, record);
-    }
+) -> u128 {
+    let mut anew = table.without_records();
+    records.for_each(|(key, record)| anew.put(&key, record));
+    anew.sum()
 }
 
 /// What a restored member derives from the record must be what is the case here.

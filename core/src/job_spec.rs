@@ -1,6 +1,7 @@
 //! What a person asks for: a job and its tasks, checked and complete, with every default filled in.
 //! The text form lives in the `spec` crate.
 
+use crate::canonical::canonical;
 use crate::resources::NamedResources;
 use crate::template::{Template, Variable};
 use crate::time::{Millis, Timestamp};
@@ -15,7 +16,7 @@ pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 pub const SPEC_BYTES_MAX: usize = 768 * 1024;
 
 /// Whether a run is expected to end by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
     /// Its tasks end.
     Job,
@@ -23,8 +24,10 @@ pub enum JobKind {
     Service,
 }
 
+canonical!(enum JobKind { 1: Job, 2: Service });
+
 /// A job as its owner wants it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSpec {
     /// Whether its runs end by themselves.
     pub kind: JobKind,
@@ -40,8 +43,10 @@ pub struct JobSpec {
     pub tasks: Vec<TaskSpec>,
 }
 
+canonical!(JobSpec { 1: kind, 2: tenant, 3: name, 4: priority, 5: schedule, 6: tasks });
+
 /// When a job fires by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// The instants.
     pub when: When,
@@ -49,8 +54,10 @@ pub struct Schedule {
     pub overlap: Overlap,
 }
 
+canonical!(Schedule { 1: when, 2: overlap });
+
 /// The instants of a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Every whole multiple of the period since the Unix epoch; at least a second.
     Every(Millis),
@@ -58,8 +65,10 @@ pub enum When {
     At(Timestamp),
 }
 
+canonical!(enum When { 1: Every(period), 2: At(instant) });
+
 /// What happens to a due instant while an earlier run of the job is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
     /// It is skipped and recorded as such.
     Skip,
@@ -67,8 +76,10 @@ pub enum Overlap {
     AllowAll,
 }
 
+canonical!(enum Overlap { 1: Skip, 2: AllowAll });
+
 /// A named step of every run of the job.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSpec {
     /// Its name within the job.
     pub name: String,
@@ -94,8 +105,22 @@ pub struct TaskSpec {
     pub on_disconnect: OnDisconnect,
 }
 
+canonical!(TaskSpec {
+    1: name,
+    2: after,
+    3: count,
+    4: program,
+    5: resources,
+    6: memory_max,
+    7: env,
+    8: retry,
+    9: timeout,
+    10: stop_grace,
+    11: on_disconnect,
+});
+
 /// How many of a task a run has.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Count {
     /// One, without being an array.
     Single,
@@ -110,8 +135,10 @@ pub enum Count {
     },
 }
 
+canonical!(enum Count { 1: Single, 2: Fixed(count), 3: LengthOf { 1: task, 2: key } });
+
 /// What a task runs, with its variables.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgramSpec {
     /// A program of the node.
     Exec { command: Vec<Template> },
@@ -121,8 +148,10 @@ pub enum ProgramSpec {
     Fake(FakeProgram),
 }
 
+canonical!(enum ProgramSpec { 1: Exec { 1: command }, 2: Docker { 1: image, 2: command }, 3: Fake(program) });
+
 /// Simulated work: attempts 1 to `fail_first` exit with 1, later ones with `exit_code`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakeProgram {
     /// How long an attempt runs.
     pub runs_for: Millis,
@@ -134,8 +163,10 @@ pub struct FakeProgram {
     pub output: String,
 }
 
+canonical!(FakeProgram { 1: runs_for, 2: fail_first, 3: exit_code, 4: output });
+
 /// The kinds of executor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExecutorKind {
     /// A process in a cgroup.
     Exec,
@@ -145,8 +176,10 @@ pub enum ExecutorKind {
     Fake,
 }
 
+canonical!(enum ExecutorKind { 1: Exec, 2: Docker, 3: Fake });
+
 /// How often and when a task is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
     /// Attempts in all, at least 1. Attempts lost with their node or preempted do not count.
     pub max_attempts: u32,
@@ -158,14 +191,18 @@ pub struct Retry {
     pub max: Millis,
 }
 
+canonical!(Retry { 1: max_attempts, 2: initial, 3: factor_milli, 4: max });
+
 /// What a node does with an attempt while it has no contact to the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
     /// It goes on, also when the servers give up its node and start another attempt elsewhere.
     Keep,
     /// It is stopped after this long. The servers start another attempt only when it must be gone.
     StopAfter(Millis),
 }
+
+canonical!(enum OnDisconnect { 1: Keep, 2: StopAfter(span) });
 
 impl When {
     /// The first instant after `after`; `None` when nothing follows.

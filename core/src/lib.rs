@@ -10,6 +10,7 @@
 //! what is to be proposed next. It never does I/O, asks a clock, draws random numbers or iterates in hash order,
 //! so every member computes the same.
 
+pub mod canonical;
 pub mod code;
 pub mod hash;
 pub mod id;

@@ -4,12 +4,13 @@ mod detail;
 
 use std::fmt;
 
+use crate::canonical::canonical;
 use crate::time::Timestamp;
 
 pub use detail::Detail;
 
 /// Why an attempt, a task or a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
     /// It did what it was asked to.
     Succeeded,
@@ -44,8 +45,26 @@ pub enum EndReason {
     Skipped(SkipReason),
 }
 
+canonical!(enum EndReason {
+    1: Succeeded,
+    2: FailedExit(code),
+    3: FailedSignal(signal),
+    4: OomKilled,
+    5: DiskExceeded,
+    6: TimedOut,
+    7: Cancelled(by),
+    8: Preempted,
+    9: NodeLost,
+    10: StartFailed(cause),
+    11: PreconditionFailed,
+    12: PostconditionFailed(what),
+    13: Unhealthy,
+    14: UpstreamFailed,
+    15: Skipped(reason),
+});
+
 /// Why something that was due was not run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SkipReason {
     /// The previous run of the schedule was still active.
     Overlap,
@@ -54,6 +73,8 @@ pub enum SkipReason {
     /// The cluster had as many active runs as it takes.
     Full,
 }
+
+canonical!(enum SkipReason { 1: Overlap, 2: CatchUp, 3: Full });
 
 impl EndReason {
     /// True when the work was done.

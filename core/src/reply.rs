@@ -1,5 +1,6 @@
 //! What the state machine answers.
 
+use crate::canonical::canonical;
 use crate::event::Event;
 use crate::id::{JobHandle, NodeEpoch, NodeHandle, RunId};
 use crate::time::Timestamp;
@@ -16,7 +17,7 @@ pub struct Applied {
 }
 
 /// The answer to a command.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// It was done, or was already so.
     Done,
@@ -34,8 +35,18 @@ pub enum Reply {
     Refused(Refusal),
 }
 
+canonical!(enum Reply {
+    1: Done,
+    2: Submitted { 1: job, 2: version, 3: changed, 4: run },
+    3: Registered { 1: node, 2: epoch },
+    4: Placed { 1: refused },
+    5: Reported { 1: up_to },
+    6: Fired { 1: refused },
+    7: Refused(refusal),
+});
+
 /// Why a command was not done. A closed list: each has a code that clients can act on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The entry has another term than the command: its proposer was no longer the leader.
     #[error("the proposer was no longer the leader")]
@@ -97,3 +108,25 @@ pub enum Refusal {
     #[error("the task does not wait for a place")]
     NotReady,
 }
+
+canonical!(enum Refusal {
+    1: StaleTerm,
+    2: StaleClusterEpoch,
+    3: KeyReused,
+    4: UnknownTenant(name),
+    5: UnknownJob { 1: tenant, 2: job },
+    6: UnknownRun(id),
+    7: UnknownNode(name),
+    8: NeverFits { 1: tenant, 2: task, 3: resource, 4: asked, 5: limit },
+    9: Invalid(what),
+    10: Full { 1: what, 2: limit },
+    11: StaleEpoch,
+    12: ReportMissing { 1: expected },
+    13: NodeClosed(why),
+    14: NodeBusy { 1: node, 2: attempts },
+    15: NodeHasFiles { 1: node, 2: runs },
+    16: NodeInService(name),
+    17: DoesNotFit(why),
+    18: OverLimit { 1: tenant, 2: resource },
+    19: NotReady,
+});

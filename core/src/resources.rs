@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::canonical::canonical;
 use crate::id::ResourceHandle;
 
 /// The name under which cpu is known, in thousandths of a core.
@@ -34,8 +35,10 @@ pub fn display(name: &str, amount: u64) -> String {
 }
 
 /// Amounts by interned name, sorted by handle, no zero amounts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Resources(Vec<(ResourceHandle, u64)>);
+
+canonical!(Resources(_));
 
 impl Resources {
     /// Nothing.

@@ -4,17 +4,16 @@
 mod handle_set;
 mod slab;
 
-use std::hash::Hash;
-
 use imbl::OrdMap;
 
-use crate::hash::StateHash;
+use crate::canonical::Canonical;
+use crate::hash::TableHash;
 use slab::Slab;
 
 pub use handle_set::HandleSet;
 
 /// A record that is stored by handle in a [`HotTable`].
-pub trait Handle: Copy + Ord + Hash + std::fmt::Debug + Into<u64> {
+pub trait Handle: Copy + Ord + Canonical + std::fmt::Debug + Into<u64> {
     /// The handle with that number.
     fn from_number(number: u64) -> Self;
 }
@@ -34,16 +33,15 @@ handles!(RunHandle(u64), StepHandle(u64), TaskHandle(u64), AttemptHandle(u64), N
 /// Many small records that change often, by handle.
 #[derive(Debug, Clone)]
 pub struct HotTable<K, V> {
-    name: &'static str,
     slab: Slab<V>,
-    hash: StateHash,
+    hash: TableHash,
     key: std::marker::PhantomData<K>,
 }
 
-impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
-    /// An empty table; the name keeps its hashes apart from other tables'.
-    pub fn new(name: &'static str) -> Self {
-        HotTable { name, slab: Slab::default(), hash: StateHash::default(), key: std::marker::PhantomData }
+impl<K: Handle, V: Clone + Canonical> HotTable<K, V> {
+    /// An empty table; the number is the one by which its records are hashed, and no other table's.
+    pub fn new(number: u64) -> Self {
+        HotTable { slab: Slab::default(), hash: TableHash::new(number), key: std::marker::PhantomData }
     }
 
     /// The record, if there is one.
@@ -56,7 +54,7 @@ impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
     /// # Panics
     /// When the handle is taken.
     pub fn insert(&mut self, key: K, record: V) {
-        self.hash.put(self.name, &key, &record);
+        self.hash.put(&key, &record);
         let before = self.slab.insert(key.into(), record);
         assert!(before.is_none(), "{key:?} is given out once");
     }
@@ -67,16 +65,16 @@ impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
     /// When there is no such record.
     pub fn update<R>(&mut self, key: K, change: impl FnOnce(&mut V) -> R) -> R {
         let record = self.slab.get_mut(key.into()).unwrap_or_else(|| panic!("{key:?} is in its table"));
-        self.hash.take(self.name, &key, record);
+        self.hash.take(&key, record);
         let answer = change(record);
-        self.hash.put(self.name, &key, record);
+        self.hash.put(&key, record);
         answer
     }
 
     /// Removes a record.
     pub fn remove(&mut self, key: K) -> Option<V> {
         let record = self.slab.remove(key.into())?;
-        self.hash.take(self.name, &key, &record);
+        self.hash.take(&key, &record);
         Some(record)
     }
 
@@ -101,7 +99,7 @@ impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
     }
 
     /// The sum of the records' hashes.
-    pub fn hash(&self) -> StateHash {
+    pub fn hash(&self) -> TableHash {
         self.hash
     }
 }
@@ -109,15 +107,14 @@ impl<K: Handle, V: Clone + Hash> HotTable<K, V> {
 /// Fewer records that change seldom, by any ordered key.
 #[derive(Debug, Clone)]
 pub struct ColdTable<K: Ord, V> {
-    name: &'static str,
     map: OrdMap<K, V>,
-    hash: StateHash,
+    hash: TableHash,
 }
 
-impl<K: Ord + Clone + Hash, V: Clone + Hash> ColdTable<K, V> {
-    /// An empty table; the name keeps its hashes apart from other tables'.
-    pub fn new(name: &'static str) -> Self {
-        ColdTable { name, map: OrdMap::new(), hash: StateHash::default() }
+impl<K: Ord + Clone + Canonical, V: Clone + Canonical> ColdTable<K, V> {
+    /// An empty table; the number is the one by which its records are hashed, and no other table's.
+    pub fn new(number: u64) -> Self {
+        ColdTable { map: OrdMap::new(), hash: TableHash::new(number) }
     }
 
     /// The record, if there is one.
@@ -127,10 +124,10 @@ impl<K: Ord + Clone + Hash, V: Clone + Hash> ColdTable<K, V> {
 
     /// Adds or replaces a record and returns the one before.
     pub fn insert(&mut self, key: K, record: V) -> Option<V> {
-        self.hash.put(self.name, &key, &record);
+        self.hash.put(&key, &record);
         let before = self.map.insert(key.clone(), record);
         if let Some(before) = &before {
-            self.hash.take(self.name, &key, before);
+            self.hash.take(&key, before);
         }
         before
     }
@@ -138,16 +135,16 @@ impl<K: Ord + Clone + Hash, V: Clone + Hash> ColdTable<K, V> {
     /// Changes a record in place and returns what `change` returns; `None` when there is no such record.
     pub fn update<R>(&mut self, key: &K, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let record = self.map.get_mut(key)?;
-        self.hash.take(self.name, key, record);
+        self.hash.take(key, record);
         let answer = change(record);
-        self.hash.put(self.name, key, record);
+        self.hash.put(key, record);
         Some(answer)
     }
 
     /// Removes a record.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let record = self.map.remove(key)?;
-        self.hash.take(self.name, key, &record);
+        self.hash.take(key, &record);
         Some(record)
     }
 
@@ -172,7 +169,7 @@ impl<K: Ord + Clone + Hash, V: Clone + Hash> ColdTable<K, V> {
     }
 
     /// The sum of the records' hashes.
-    pub fn hash(&self) -> StateHash {
+    pub fn hash(&self) -> TableHash {
         self.hash
     }
 }

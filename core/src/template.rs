@@ -3,12 +3,16 @@
 
 use std::fmt;
 
+use crate::canonical::canonical;
+
 /// Text with variables, parsed. `$${` stands for a literal `${`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template(Vec<Piece>);
 
+canonical!(Template(_));
+
 /// A piece of a template.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Text as it stands.
     Text(String),
@@ -16,8 +20,10 @@ pub enum Piece {
     Variable(Variable),
 }
 
+canonical!(enum Piece { 1: Text(text), 2: Variable(variable) });
+
 /// The variables that a template can name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
     /// `tenant`: the tenant's name.
     Tenant,
@@ -43,8 +49,22 @@ pub enum Variable {
     Output { task: String, key: String, element: Element },
 }
 
+canonical!(enum Variable {
+    1: Tenant,
+    2: JobName,
+    3: RunId,
+    4: RunDir,
+    5: RunNominal,
+    6: TaskName,
+    7: TaskIndex,
+    8: TaskCount,
+    9: Attempt,
+    10: NodeName,
+    11: Output { 1: task, 2: key, 3: element },
+});
+
 /// Which part of an output a template takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     /// All values, separated by single spaces.
     All,
@@ -53,6 +73,8 @@ pub enum Element {
     /// The value at the place of the task's own index.
     OwnIndex,
 }
+
+canonical!(enum Element { 1: All, 2: At(place), 3: OwnIndex });
 
 /// The variables without arguments, in the order in which messages list them.
 pub const PLAIN_VARIABLES: [(&str, Variable); 10] = [

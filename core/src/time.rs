@@ -4,18 +4,24 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
+use crate::canonical::canonical;
+
 /// An instant, in milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub u64);
+
+canonical!(Timestamp(_));
 
 /// An instant on a machine's boot clock, in milliseconds since some moment in the past: it cannot be set, and it goes on
 /// while the machine sleeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Boot(pub u64);
 
 /// A span of time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Millis(pub u64);
+
+canonical!(Millis(_));
 
 impl Timestamp {
     /// An instant later than any that occurs.

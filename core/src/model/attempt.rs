@@ -1,9 +1,10 @@
+use crate::canonical::{Canonical, canonical};
 use crate::id::{AttemptHandle, ClassHandle, NodeHandle, TaskHandle};
 use crate::reason::EndReason;
 use crate::time::Timestamp;
 
 /// One launch of a task on one node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The task it is a launch of.
     pub task: TaskHandle,
@@ -23,9 +24,11 @@ pub struct Attempt {
     pub state: AttemptState,
 }
 
+canonical!(Attempt { 1: task, 2: number, 3: node, 4: class, 5: previous, 6: placed, 7: started, 8: state });
+
 /// The attempt of the same task before one, if there is one. In eight bytes, where an `Option` takes sixteen: there is
 /// one for each of millions of attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Previous(AttemptHandle);
 
 impl Previous {
@@ -38,6 +41,13 @@ impl Previous {
     }
 }
 
+impl Canonical for Previous {
+    #[inline]
+    fn digest(&self) -> u128 {
+        self.get().digest()
+    }
+}
+
 impl From<Option<AttemptHandle>> for Previous {
     fn from(attempt: Option<AttemptHandle>) -> Previous {
         attempt.map_or(Previous::NONE, Previous)
@@ -45,7 +55,7 @@ impl From<Option<AttemptHandle>> for Previous {
 }
 
 /// Where an attempt stands. The legal moves are in [`crate::transition`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptState {
     /// Its node was told to start it.
     Starting,
@@ -56,6 +66,8 @@ pub enum AttemptState {
     /// It is over.
     Ended { reason: EndReason, at: Timestamp },
 }
+
+canonical!(enum AttemptState { 1: Starting, 2: Running, 3: Stopping(reason), 4: Ended { 1: reason, 2: at } });
 
 impl Attempt {
     /// True until it is over.

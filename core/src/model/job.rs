@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::canonical::canonical;
 use crate::hash;
 use crate::id::{ClassHandle, RunHandle, RunId, SpecHandle, TenantHandle};
 use crate::job_spec::JobSpec;
@@ -7,7 +8,7 @@ use crate::reason::SkipReason;
 use crate::time::Timestamp;
 
 /// A named, versioned spec within a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Its owner.
     pub tenant: TenantHandle,
@@ -29,8 +30,20 @@ pub struct Job {
     pub stopping: Option<Stopping>,
 }
 
+canonical!(Job {
+    1: tenant,
+    2: name,
+    3: version,
+    4: spec,
+    5: enabled,
+    6: generation,
+    7: cursor,
+    8: updated,
+    9: stopping,
+});
+
 /// How far the cancelling of a stopped job's runs has come.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopping {
     /// Who stopped it.
     pub by: String,
@@ -40,8 +53,10 @@ pub struct Stopping {
     pub until: RunHandle,
 }
 
+canonical!(Stopping { 1: by, 2: from, 3: until });
+
 /// Where a schedule stands. A fire names the cursor that it expects, so an instant is decided once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// The job's generation when it was set, so that fires of an older schedule are refused.
     pub generation: u64,
@@ -51,8 +66,10 @@ pub struct Cursor {
     pub next: Option<Timestamp>,
 }
 
+canonical!(Cursor { 1: generation, 2: last, 3: next });
+
 /// What was decided about one due instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// The decision.
     pub kind: OutcomeKind,
@@ -60,14 +77,18 @@ pub struct Outcome {
     pub count: u32,
 }
 
+canonical!(Outcome { 1: kind, 2: count });
+
 /// The decision about a due instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeKind {
     /// This run was made.
     Run(RunId),
     /// It was not run.
     Skipped(SkipReason),
 }
+
+canonical!(enum OutcomeKind { 1: Run(id), 2: Skipped(reason) });
 
 /// An interned spec, with what the state machine needs of it again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,20 +105,14 @@ pub struct SpecRecord {
     pub key: u128,
 }
 
+// The content is the same for one handle for ever, so it is hashed once, as the key, and not at every use.
+canonical!(SpecRecord { 1: users, 2: key, 3: classes } without { spec, dependents });
+
 impl SpecRecord {
     /// The record of a spec with so many users, whose tasks have these request classes.
     pub fn new(spec: Arc<JobSpec>, users: u64, classes: Vec<ClassHandle>) -> SpecRecord {
         let (dependents, key) = (Arc::new(dependents_of(&spec)), hash::of(&*spec));
         SpecRecord { spec, users, dependents, classes: Arc::new(classes), key }
-    }
-}
-
-impl std::hash::Hash for SpecRecord {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // The content is the same for one handle for ever, so it is hashed once and not at every use.
-        self.users.hash(state);
-        self.key.hash(state);
-        self.classes.hash(state);
     }
 }
 

@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::canonical::canonical;
 use crate::id::{JournalId, NodeEpoch};
 use crate::job_spec::ExecutorKind;
 use crate::resources::{NamedResources, Resources};
 use crate::time::Timestamp;
 
 /// A machine with an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name, unique.
     pub name: String,
@@ -27,8 +28,10 @@ pub struct Node {
     pub reported: u64,
 }
 
+canonical!(Node { 1: name, 2: epoch, 3: journal, 4: facts, 5: capacity, 6: state, 7: drain, 8: reported });
+
 /// What an agent says about its machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeFacts {
     /// What it offers to tasks: cpu in thousandths, memory in bytes.
     pub capacity: NamedResources,
@@ -43,8 +46,10 @@ pub struct NodeFacts {
     pub shared: Option<String>,
 }
 
+canonical!(NodeFacts { 1: capacity, 2: attributes, 3: executors, 4: run_dirs, 5: shared });
+
 /// What a node says of one executor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExecutorOffer {
     /// Whether it takes work.
     pub ready: bool,
@@ -54,14 +59,18 @@ pub struct ExecutorOffer {
     pub missing: BTreeSet<Isolation>,
 }
 
+canonical!(ExecutorOffer { 1: ready, 2: detail, 3: missing });
+
 /// A part of what keeps tasks apart from each other and from the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isolation {
     /// Control groups: without them memory, cpu and processes of a task have no bounds.
     ControlGroups,
     /// A pid namespace: without one tasks see the processes of the machine, and what a task leaves behind may outlive it.
     PidNamespace,
 }
+
+canonical!(enum Isolation { 1: ControlGroups, 2: PidNamespace });
 
 impl Isolation {
     /// `control groups` or `pid namespace`.
@@ -74,7 +83,7 @@ impl Isolation {
 }
 
 /// Whether a node's agent is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
     /// Its lease holds.
     Ready,
@@ -82,8 +91,10 @@ pub enum NodeState {
     Lost { at: Timestamp },
 }
 
+canonical!(enum NodeState { 1: Ready, 2: Lost { 1: at } });
+
 /// Why and how a node is emptied.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain {
     /// Who asked for it.
     pub by: String,
@@ -92,6 +103,8 @@ pub struct Drain {
     /// Attempts that still run at that instant are stopped and go elsewhere; `None` lets them end.
     pub deadline: Option<Timestamp>,
 }
+
+canonical!(Drain { 1: by, 2: since, 3: deadline });
 
 impl Node {
     /// Why it takes no work at all; `None` when it does.

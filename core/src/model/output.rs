@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
+use crate::canonical::canonical;
+
 /// The most bytes that a task can leave in its output file.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes of output that all tasks of a run can leave.
 pub const RUN_OUTPUT_BYTES_MAX: u32 = 4 * 1024 * 1024;
 
 /// What a task left for later ones: keys with one or more values.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outputs(pub BTreeMap<String, Vec<String>>);
+
+canonical!(Outputs(_));
 
 impl Outputs {
     /// Reads lines of `key=value`; a key that occurs again adds a value. Empty lines are passed over.

@@ -1,9 +1,10 @@
+use crate::canonical::canonical;
 use crate::id::{JobHandle, NodeHandle, RequestId, RunId, SpecHandle, StepHandle, TaskHandle};
 use crate::reason::EndReason;
 use crate::time::Timestamp;
 
 /// One firing of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// Its outside name.
     pub id: RunId,
@@ -35,8 +36,25 @@ pub struct Run {
     pub output_bytes: u32,
 }
 
+canonical!(Run {
+    1: id,
+    2: job,
+    3: spec,
+    4: version,
+    5: cause,
+    6: nominal,
+    7: created,
+    8: first_step,
+    9: steps,
+    10: steps_open,
+    11: state,
+    12: collapsing,
+    13: files,
+    14: output_bytes,
+});
+
 /// Why there is a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunCause {
     /// Somebody asked for it, under this key.
     Manual(RequestId),
@@ -44,8 +62,10 @@ pub enum RunCause {
     Schedule { generation: u64 },
 }
 
+canonical!(enum RunCause { 1: Manual(key), 2: Schedule { 1: generation } });
+
 /// Whether a run is over.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
     /// Something of it waits or runs.
     Active,
@@ -55,8 +75,10 @@ pub enum RunState {
     Ended { reason: EndReason, at: Timestamp },
 }
 
+canonical!(enum RunState { 1: Active, 2: Cancelling { 1: by }, 3: Ended { 1: reason, 2: at } });
+
 /// Where a run's directory is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
     /// On this node alone.
     Node(NodeHandle),
@@ -64,9 +86,11 @@ pub enum Files {
     Shared(String),
 }
 
+canonical!(enum Files { 1: Node(node), 2: Shared(name) });
+
 /// One named task of one run, with all its indexes. An index gets a record of its own when it is first placed;
 /// until then the step stands for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// The run it belongs to.
     pub run: crate::id::RunHandle,
@@ -94,8 +118,23 @@ pub struct Step {
     pub first_failure: Option<EndReason>,
 }
 
+canonical!(Step {
+    1: run,
+    2: place,
+    3: state,
+    4: waits_for,
+    5: size,
+    6: first_task,
+    7: opened,
+    8: live,
+    9: backoff,
+    10: succeeded,
+    11: failed,
+    12: first_failure,
+});
+
 /// Where a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepState {
     /// Steps that it comes after have not all succeeded.
     Waiting,
@@ -107,8 +146,10 @@ pub enum StepState {
     Failed,
 }
 
+canonical!(enum StepState { 1: Waiting, 2: Open, 3: Succeeded, 4: Failed });
+
 /// What is kept of a run after its steps and tasks were removed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSummary {
     /// The job it belonged to.
     pub job: JobHandle,
@@ -129,6 +170,18 @@ pub struct RunSummary {
     /// How many of them succeeded.
     pub succeeded: u64,
 }
+
+canonical!(RunSummary {
+    1: job,
+    2: version,
+    3: cause,
+    4: nominal,
+    5: created,
+    6: ended,
+    7: reason,
+    8: tasks,
+    9: succeeded,
+});
 
 impl Step {
     /// How many indexes wait for a place.

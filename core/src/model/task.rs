@@ -1,9 +1,10 @@
+use crate::canonical::canonical;
 use crate::id::{AttemptHandle, StepHandle};
 use crate::reason::EndReason;
 use crate::time::Timestamp;
 
 /// One index of a step, from its first placement on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// The step it belongs to.
     pub step: StepHandle,
@@ -19,8 +20,10 @@ pub struct Task {
     pub latest: AttemptHandle,
 }
 
+canonical!(Task { 1: step, 2: index, 3: attempts, 4: blameless, 5: state, 6: latest });
+
 /// Where a task stands. The legal moves are in [`crate::transition`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
     /// It waits for a place.
     Ready,
@@ -31,3 +34,5 @@ pub enum TaskState {
     /// It is over.
     Ended(EndReason),
 }
+
+canonical!(enum TaskState { 1: Ready, 2: Live, 3: Backoff { 1: until }, 4: Ended(reason) });

@@ -1,9 +1,10 @@
+use crate::canonical::canonical;
 use crate::id::TenantHandle;
 use crate::job_spec::ExecutorKind;
 use crate::resources::{NamedResources, Resources};
 
 /// An owner of jobs and of a share of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     /// Its name, unique.
     pub name: String,
@@ -17,9 +18,11 @@ pub struct Tenant {
     pub grants: u64,
 }
 
+canonical!(Tenant { 1: name, 2: parent, 3: weight, 4: limit, 5: grants });
+
 /// Everything about a task that placement looks at. Equal requests share one record, and placement does its
 /// work once a class.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestClass {
     /// What a task of the class asks for.
     pub resources: Resources,
@@ -28,3 +31,5 @@ pub struct RequestClass {
     /// Whether it uses the run's directory.
     pub uses_run_dir: bool,
 }
+
+canonical!(RequestClass { 1: resources, 2: executor, 3: uses_run_dir });

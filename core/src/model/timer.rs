@@ -1,7 +1,8 @@
+use crate::canonical::canonical;
 use crate::id::{JobHandle, NodeHandle, RequestId, RunHandle, RunId, TaskHandle};
 
 /// Something that is due at an instant. The table of timers is ordered by (instant, timer).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// The schedule of a job fires; answered by [`crate::command::Command::Fire`], never by the passing of time alone.
     Fire(JobHandle),
@@ -22,3 +23,15 @@ pub enum Timer {
     /// The answer to a request is forgotten.
     ForgetRequest(RequestId),
 }
+
+canonical!(enum Timer {
+    1: Fire(job),
+    2: Retry(task),
+    3: Cancel(run),
+    4: Evacuate(node),
+    5: DrainDeadline(node),
+    6: StopJob(job),
+    7: Collapse(run),
+    8: ForgetRun(id),
+    9: ForgetRequest(key),
+});

@@ -1,11 +1,15 @@
+use crate::canonical::canonical;
+
 /// What an attempt used, as its node measured it at its end. Small, for there is one of it for each attempt that is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// The most memory in use at once, in KiB, rounded up; 0 if unknown.
     pub memory_peak_kib: u32,
     /// Processor time in milliseconds, up to 49 days; 0 if unknown.
     pub cpu_ms: u32,
 }
+
+canonical!(Usage { 1: memory_peak_kib, 2: cpu_ms });
 
 impl Usage {
     /// From bytes and milliseconds. What is too large to be kept is kept as the largest value.

@@ -2,10 +2,14 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::canonical::canonical;
+
 /// The text of a reason: who cancelled, or why something did not start. Most reasons have none and there are
 /// millions of them, so it takes one word where it stands, and all tasks of a cancelled run share one text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Detail(Arc<String>);
+
+canonical!(Detail(_));
 
 impl Deref for Detail {
     type Target = str;

@@ -61,7 +61,7 @@ pub struct Index {
 }
 
 /// The place of a step in its tenant's queue: higher priority first, then older first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueKey {
     /// The owner.
     pub tenant: TenantHandle,

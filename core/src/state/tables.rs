@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use crate::hash::{self, StateHash};
+use crate::canonical::canonical;
+use crate::hash;
 use crate::id::{
     AttemptHandle, ClassHandle, JobHandle, NodeHandle, RequestId, ResourceHandle, RunHandle, RunId,
     SpecHandle, StepHandle, TaskHandle, TenantHandle,
@@ -53,7 +54,7 @@ pub struct Tables {
 }
 
 /// Single values of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header {
     /// The latest time of all commands applied.
     pub time: Timestamp,
@@ -65,8 +66,10 @@ pub struct Header {
     pub next: Counters,
 }
 
+canonical!(Header { 1: time, 2: cluster_epoch, 3: feature_level, 4: next });
+
 /// The next handle of each kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Of resources.
     pub resource: u32,
@@ -90,8 +93,21 @@ pub struct Counters {
     pub node: u32,
 }
 
+canonical!(Counters {
+    1: resource,
+    2: class,
+    3: tenant,
+    4: spec,
+    5: job,
+    6: run,
+    7: step,
+    8: task,
+    9: attempt,
+    10: node,
+});
+
 /// The answer to a keyed request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
     /// Differs for differing requests.
     pub fingerprint: u128,
@@ -101,27 +117,30 @@ pub struct RequestRecord {
     pub at: Timestamp,
 }
 
+canonical!(RequestRecord { 1: fingerprint, 2: reply, 3: at });
+
 impl Tables {
     /// The tables of a cluster before its first entry.
     pub fn new() -> Tables {
+        // The numbers are those of the sections of a snapshot, of which the header is the first.
         Tables {
             header: Header { cluster_epoch: 1, feature_level: 1, ..Header::default() },
-            resources: ColdTable::new("resource"),
-            classes: ColdTable::new("class"),
-            tenants: ColdTable::new("tenant"),
-            specs: ColdTable::new("spec"),
-            jobs: ColdTable::new("job"),
-            outcomes: ColdTable::new("outcome"),
-            runs: HotTable::new("run"),
-            summaries: ColdTable::new("summary"),
-            steps: HotTable::new("step"),
-            tasks: HotTable::new("task"),
-            attempts: HotTable::new("attempt"),
-            usages: ColdTable::new("usage"),
-            outputs: ColdTable::new("output"),
-            nodes: HotTable::new("node"),
-            timers: ColdTable::new("timer"),
-            requests: ColdTable::new("request"),
+            resources: ColdTable::new(2),
+            classes: ColdTable::new(3),
+            tenants: ColdTable::new(4),
+            specs: ColdTable::new(5),
+            jobs: ColdTable::new(6),
+            outcomes: ColdTable::new(7),
+            runs: HotTable::new(8),
+            summaries: ColdTable::new(9),
+            steps: HotTable::new(10),
+            tasks: HotTable::new(11),
+            attempts: HotTable::new(12),
+            usages: ColdTable::new(17),
+            outputs: ColdTable::new(13),
+            nodes: HotTable::new(14),
+            timers: ColdTable::new(15),
+            requests: ColdTable::new(16),
         }
     }
 
@@ -145,7 +164,7 @@ impl Tables {
             self.timers.hash(),
             self.requests.hash(),
         ];
-        let sum = tables.iter().fold(0u128, |sum, StateHash(hash)| sum.wrapping_add(*hash));
+        let sum = tables.iter().fold(0, |sum: u128, table| sum.wrapping_add(table.sum()));
         sum.wrapping_add(hash::of(&self.header))
     }
 }
