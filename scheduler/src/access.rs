@@ -1,8 +1,26 @@
-//! Who may do what. Every handler of the API makes a [`Caller`] of its request in one place and asks [`authorize`]
-//! once. Until there are tokens, whoever reaches the listener may do everything: it is open to this machine alone
-//! unless the operator says otherwise.
+//! Who may do what. One layer in front of all public services makes a [`Caller`] of every request and knows by the
+//! table [`METHODS`] which [`Action`] the method is; the handler adds what it acts on, and [`authorize`] answers. What
+//! it gives, a [`Grant`], is all with which a client's command gets into the log.
+//!
+//! ```text
+//!   request ──> AccessLayer ── Access ──> handler ── Resource ──> authorize ── Grant ──> log
+//!               path in METHODS? role?                            role? scope?
+//! ```
+//!
+//! Until there are tokens, whoever reaches the listener may do everything ([`Everyone`]): it is open to this machine
+//! alone unless the operator says otherwise. Peers have their own listener and do not come this way.
+
+mod identify;
+mod layer;
+mod methods;
+
+use std::fmt;
 
 use berth_core::command::Origin;
+
+pub use identify::{Everyone, Identify};
+pub use layer::{Access, AccessLayer, AccessService};
+pub use methods::METHODS;
 
 /// Whoever makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +35,23 @@ pub struct Caller {
     pub origin: Origin,
 }
 
-/// The tenants that a caller sees.
+/// The tenants that a caller sees, or those that an answer is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them.
+    /// All of them, and the cluster itself.
     Everything,
     /// The one with this name.
     Tenant(String),
+}
+
+impl Scope {
+    /// Whether the tenant with this name is one of them.
+    pub fn sees(&self, tenant: &str) -> bool {
+        match self {
+            Scope::Everything => true,
+            Scope::Tenant(own) => own == tenant,
+        }
+    }
 }
 
 /// What a caller may do.
@@ -35,6 +63,16 @@ pub enum Role {
     Submitter,
     /// Change tenants, nodes and members.
     Operator,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Viewer => "viewer",
+            Role::Submitter => "submitter",
+            Role::Operator => "operator",
+        })
+    }
 }
 
 /// What can be done.
@@ -50,107 +88,165 @@ pub enum Action {
     Serve,
 }
 
+impl Action {
+    /// The least role that may do it.
+    pub fn needs(self) -> Role {
+        match self {
+            Action::Read => Role::Viewer,
+            Action::Submit => Role::Submitter,
+            Action::Operate | Action::Serve => Role::Operator,
+        }
+    }
+}
+
 /// What is acted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// Something of one tenant.
+    /// Something of the tenant with this name.
     Tenant(&'a str),
-    /// Something of all tenants, or of the cluster.
+    /// Whatever there is of the tenants that the caller sees.
+    Visible,
+    /// Something that is of no tenant, such as a node.
     Cluster,
+}
+
+impl<'a> Resource<'a> {
+    /// What a request is about in which a tenant may be named: that one, or what the caller sees when the name is
+    /// empty.
+    pub fn within(tenant: &'a str) -> Resource<'a> {
+        if tenant.is_empty() { Resource::Visible } else { Resource::Tenant(tenant) }
+    }
 }
 
 /// The caller may not do this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{subject} may not do this: it takes the role {needed:?}")]
-pub struct Denied {
-    /// Who asked.
-    pub subject: String,
-    /// What it would take.
-    pub needed: Role,
+pub enum Denied {
+    /// Its role is too low.
+    #[error("{subject} may not do this: it takes the role {needed}")]
+    Role {
+        /// Who asked.
+        subject: String,
+        /// What it would take.
+        needed: Role,
+    },
+    /// The tenant is outside its scope, whether or not there is one with this name.
+    #[error("tenant `{tenant}` is not found or not visible to {subject}")]
+    Tenant {
+        /// Who asked.
+        subject: String,
+        /// For what.
+        tenant: String,
+    },
+    /// It sees one tenant alone, and this is of none.
+    #[error("{subject} may not do this: it is about the whole cluster, and {subject} sees one tenant alone")]
+    Cluster {
+        /// Who asked.
+        subject: String,
+    },
 }
 
-/// Every method of the public services and the action that it is. A test holds this table against the descriptors.
-pub const METHODS: &[(&str, Action)] = &[
-    ("berth.v1.Jobs/Submit", Action::Submit),
-    ("berth.v1.Jobs/Validate", Action::Read),
-    ("berth.v1.Jobs/Stop", Action::Submit),
-    ("berth.v1.Jobs/Get", Action::Read),
-    ("berth.v1.Jobs/List", Action::Read),
-    ("berth.v1.Runs/Get", Action::Read),
-    ("berth.v1.Runs/List", Action::Read),
-    ("berth.v1.Runs/ListTasks", Action::Read),
-    ("berth.v1.Runs/Cancel", Action::Submit),
-    ("berth.v1.Runs/Watch", Action::Read),
-    ("berth.v1.Tenants/Apply", Action::Operate),
-    ("berth.v1.Tenants/Get", Action::Read),
-    ("berth.v1.Tenants/List", Action::Read),
-    ("berth.v1.Nodes/List", Action::Read),
-    ("berth.v1.Nodes/Get", Action::Read),
-    ("berth.v1.Nodes/Drain", Action::Operate),
-    ("berth.v1.Nodes/Undrain", Action::Operate),
-    ("berth.v1.Nodes/Remove", Action::Operate),
-    ("berth.v1.Logs/Read", Action::Read),
-    ("berth.v1.Operator/Members", Action::Read),
-    ("berth.v1.Operator/AddMember", Action::Operate),
-    ("berth.v1.Operator/RemoveMember", Action::Operate),
-    ("berth.v1.Operator/Status", Action::Read),
-    ("berth.agent.v1.Agents/Session", Action::Serve),
-    ("berth.agent.v1.Agents/Logs", Action::Serve),
-];
+/// What [`authorize`] gives to a caller that may do what it asks for. Nothing else makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    subject: String,
+    origin: Origin,
+    action: Action,
+    scope: Scope,
+}
 
-/// Whether a caller may do something.
+impl Grant {
+    /// Who asked, as it is recorded.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// From where it asked.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The tenants that the answer may be about: those that were asked for, as far as the caller sees them.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// False when it was given for looking.
+    pub fn writes(&self) -> bool {
+        match self.action {
+            Action::Read => false,
+            Action::Submit | Action::Operate | Action::Serve => true,
+        }
+    }
+}
+
+/// Whether a caller may do something, and to what extent.
 ///
 /// # Errors
 /// When it may not: its role is too low, or the resource is outside its scope.
-pub fn authorize(caller: &Caller, action: Action, resource: Resource<'_>) -> Result<(), Denied> {
-    let needed = match action {
-        Action::Read => Role::Viewer,
-        Action::Submit => Role::Submitter,
-        Action::Operate | Action::Serve => Role::Operator,
+pub fn authorize(caller: &Caller, action: Action, resource: Resource<'_>) -> Result<Grant, Denied> {
+    check_role(caller, action)?;
+    let subject = || caller.subject.clone();
+    let scope = match (&caller.scope, resource) {
+        (scope, Resource::Visible) => scope.clone(),
+        (scope, Resource::Tenant(tenant)) if scope.sees(tenant) => Scope::Tenant(tenant.to_owned()),
+        (_, Resource::Tenant(tenant)) => {
+            return Err(Denied::Tenant { subject: subject(), tenant: tenant.to_owned() });
+        }
+        (Scope::Everything, Resource::Cluster) => Scope::Everything,
+        (Scope::Tenant(_), Resource::Cluster) => return Err(Denied::Cluster { subject: subject() }),
     };
-    let in_scope = match (&caller.scope, resource) {
-        (Scope::Everything, _) => true,
-        (Scope::Tenant(own), Resource::Tenant(asked)) => own == asked,
-        (Scope::Tenant(_), Resource::Cluster) => false,
-    };
-    match caller.role >= needed && in_scope {
+    Ok(Grant { subject: subject(), origin: caller.origin, action, scope })
+}
+
+fn check_role(caller: &Caller, action: Action) -> Result<(), Denied> {
+    let needed = action.needs();
+    match caller.role >= needed {
         true => Ok(()),
-        false => Err(Denied { subject: caller.subject.clone(), needed }),
+        false => Err(Denied::Role { subject: caller.subject.clone(), needed }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
-    #[test]
-    fn every_method_of_the_public_services_is_in_the_table() {
-        use prost::Message;
-        let set = prost_types::FileDescriptorSet::decode(berth_proto::DESCRIPTORS).unwrap();
-        let methods = set.file.iter().flat_map(|file| {
-            file.service.iter().flat_map(move |service| {
-                let name = format!("{}.{}", file.package(), service.name());
-                service.method.iter().map(move |method| format!("{name}/{}", method.name()))
-            })
-        });
-        let served: BTreeSet<String> = methods.filter(|name| !name.starts_with("berth.peer.")).collect();
-        let known: BTreeSet<String> = METHODS.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(served, known);
-    }
-
-    #[test]
-    fn a_caller_acts_only_within_its_scope_and_role() {
-        let caller = Caller {
+    fn ann() -> Caller {
+        Caller {
             subject: "ann".into(),
             scope: Scope::Tenant("acme".into()),
             role: Role::Submitter,
             origin: Origin::Client,
-        };
-        assert!(authorize(&caller, Action::Submit, Resource::Tenant("acme")).is_ok());
-        assert!(authorize(&caller, Action::Read, Resource::Tenant("other")).is_err());
-        assert!(authorize(&caller, Action::Operate, Resource::Tenant("acme")).is_err());
-        assert!(authorize(&caller, Action::Read, Resource::Cluster).is_err());
+        }
+    }
+
+    #[test]
+    fn a_caller_acts_only_within_its_scope_and_role() {
+        assert!(authorize(&ann(), Action::Submit, Resource::Tenant("acme")).is_ok());
+        assert!(authorize(&ann(), Action::Read, Resource::Tenant("other")).is_err());
+        assert!(authorize(&ann(), Action::Operate, Resource::Tenant("acme")).is_err());
+        assert!(authorize(&ann(), Action::Read, Resource::Cluster).is_err());
+        assert!(authorize(&ann(), Action::Read, Resource::Tenant("")).is_err());
+    }
+
+    #[test]
+    fn what_is_granted_is_what_was_asked_for_as_far_as_the_caller_sees_it() {
+        let scope = |caller: &Caller, resource| authorize(caller, Action::Read, resource).unwrap().scope;
+        let everyone = Caller { scope: Scope::Everything, ..ann() };
+        assert_eq!(scope(&ann(), Resource::Visible), Scope::Tenant("acme".into()));
+        assert_eq!(scope(&everyone, Resource::Visible), Scope::Everything);
+        assert_eq!(scope(&everyone, Resource::Tenant("acme")), Scope::Tenant("acme".into()));
+        assert_eq!(scope(&everyone, Resource::Cluster), Scope::Everything);
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_whether_there_is_such_a_tenant() {
+        let denied = authorize(&ann(), Action::Read, Resource::Tenant("other")).unwrap_err();
+        assert_eq!(denied.to_string(), "tenant `other` is not found or not visible to ann");
+    }
+
+    #[test]
+    fn what_was_granted_for_looking_writes_nothing() {
+        assert!(!authorize(&ann(), Action::Read, Resource::Visible).unwrap().writes());
+        assert!(authorize(&ann(), Action::Submit, Resource::Visible).unwrap().writes());
     }
 }

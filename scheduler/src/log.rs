@@ -19,6 +19,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::sync::{OnceCell, watch};
 
+use crate::access::Grant;
 use crate::clock::{Doubt, Reading};
 use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
@@ -105,11 +106,20 @@ impl Log {
         self.views.clone()
     }
 
-    /// Has a command applied and gives the index and the answer. Here the state is as new.
+    /// Has a command applied for a client and gives the index and the answer. Here the state is as new.
     ///
     /// # Errors
     /// The refusal of the state machine, or why there is no answer.
-    pub async fn write(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+    pub async fn write(
+        &self,
+        grant: &Grant,
+        key: Option<RequestId>,
+        command: Command,
+    ) -> Result<(u64, Reply), ErrorDetail> {
+        if !grant.writes() {
+            return Err(detail(ErrorCode::Internal, "what was granted for looking writes nothing"));
+        }
+        let request = Request { key, actor: grant.subject().to_owned(), origin: grant.origin(), command };
         let (index, reply) = match self.leads() {
             true => self.write_here(request).await?,
             false => self.forward(request).await?,

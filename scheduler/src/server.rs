@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower_layer::Stack;
 
+use crate::access::{AccessLayer, Everyone, Identify};
 use crate::agreement::{self, Agreement};
 use crate::api::{
     About, AgentsService, JobsService, LogsService, NodesService, OperatorService, RunsService,
@@ -95,12 +97,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; it runs until `tasks` is told to stop.
+    /// Starts a server that takes everyone for an operator of everything; it runs until `tasks` is told to stop.
     ///
     /// # Errors
     /// Whatever keeps it from being a member; nothing of it runs then.
     pub async fn start(
         config: Config,
+        tasks: &Tasks,
+        registry: &Registry,
+        health: &Health,
+    ) -> Result<Server, StartError> {
+        Server::start_for(config, Arc::new(Everyone), tasks, registry, health).await
+    }
+
+    /// As [`Server::start`], for callers that are told apart.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_for(
+        config: Config,
+        identify: Arc<dyn Identify>,
         tasks: &Tasks,
         registry: &Registry,
         health: &Health,
@@ -149,7 +165,8 @@ impl Server {
         compare_with_others(&tasks, Agreement::new(log.clone(), &config.data_dir));
         measures::register(registry, &log, metrics, lag);
         let about = About { address: reached_at, started: Instant::now() };
-        serve(&tasks, listener, &log, connections, about, health);
+        let router = routes(&tasks, &log, connections, about, health, identify);
+        serve(&tasks, listener, router);
         tracing::info!(%address, peer.address = %peer_address, "the server is up");
         Ok(Server { address, peer_address, log, node, member_stop, tasks, _data_dir: data_dir })
     }
@@ -313,15 +330,7 @@ fn watch_health(
     });
 }
 
-fn serve(
-    tasks: &Tasks,
-    listener: TcpListener,
-    log: &Log,
-    connections: Connections,
-    about: About,
-    health: &Health,
-) {
-    let router = routes(tasks, log, connections, about, health);
+fn serve(tasks: &Tasks, listener: TcpListener, router: Guarded) {
     let stop = tasks.child_token();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tasks.spawn("api", OnFailure::StopProcess, async move {
@@ -333,7 +342,17 @@ fn serve(
     });
 }
 
-fn routes(tasks: &Tasks, log: &Log, connections: Connections, about: About, health: &Health) -> Router {
+/// Every service behind the layer that says who may do what.
+type Guarded = Router<Stack<AccessLayer, tower_layer::Identity>>;
+
+fn routes(
+    tasks: &Tasks,
+    log: &Log,
+    connections: Connections,
+    about: About,
+    health: &Health,
+    identify: Arc<dyn Identify>,
+) -> Guarded {
     let hub = LogHub::default();
     let agents = AgentsService::new(log.clone(), connections, hub.clone(), tasks.clone());
     let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -345,6 +364,7 @@ fn routes(tasks: &Tasks, log: &Log, connections: Connections, about: About, heal
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .layer(AccessLayer::new(identify))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(JobsServer::new(JobsService::new(log.clone())))

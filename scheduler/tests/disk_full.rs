@@ -16,7 +16,8 @@ use berth_core::time::Millis;
 use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
-use berth_proto::v1::ErrorCode;
+use berth_proto::v1::{ErrorCode, ErrorDetail};
+use berth_scheduler::access::{Action, Everyone, Identify, Resource, authorize};
 use berth_scheduler::clock_watch;
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
@@ -141,11 +142,17 @@ fn submit(key: u128) -> Request {
     request(key, Command::Submit(Submit { tenant: "t".into(), job: name, spec, start }))
 }
 
+async fn write(server: &Server, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+    let everyone = Everyone.identify(&http::HeaderMap::new(), None);
+    let grant = authorize(&everyone, Action::Operate, Resource::Cluster).unwrap();
+    server.log().write(&grant, request.key, request.command).await
+}
+
 /// Tries until a submission is taken or refused for want of room, as is wished.
 async fn submit_until(server: &Server, key: u128, taken: bool) -> Option<RunId> {
     let began = Instant::now();
     loop {
-        match server.log().write(submit(key)).await {
+        match write(server, submit(key)).await {
             Ok((_, Reply::Submitted { run, .. })) if taken => return run,
             Err(detail) if !taken && detail.error() == ErrorCode::DiskFull => {
                 assert_eq!(detail.code, "E506");
@@ -161,16 +168,16 @@ async fn submit_until(server: &Server, key: u128, taken: bool) -> Option<RunId> 
 async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
     let Some(disk) = Disk::new() else { return };
     let (server, tasks) = start(disk.dir.path()).await;
-    server.log().write(tenant()).await.unwrap();
+    write(&server, tenant()).await.unwrap();
     let run = submit_until(&server, 2, true).await.unwrap();
     disk.fill(DISK_BYTES * 4 / 100);
     submit_until(&server, 3, false).await;
     let cancel = request(4, Command::CancelRun { run });
-    server.log().write(cancel).await.unwrap();
+    write(&server, cancel).await.unwrap();
 
     disk.fill(DISK_BYTES / 100);
     let began = Instant::now();
-    while let Ok(answer) = server.log().write(request(5, Command::CancelRun { run })).await {
+    while let Ok(answer) = write(&server, request(5, Command::CancelRun { run })).await {
         assert!(began.elapsed() < DEADLINE, "still taken: {answer:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -184,7 +191,7 @@ async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
 async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room_again() {
     let Some(disk) = Disk::new() else { return };
     let (server, tasks) = start(disk.dir.path()).await;
-    server.log().write(tenant()).await.unwrap();
+    write(&server, tenant()).await.unwrap();
     submit_until(&server, 2, true).await.unwrap();
     let mut acknowledged = 2;
 

@@ -8,8 +8,8 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::admit;
-use crate::access::{Action, Resource};
+use super::gate::Gate;
+use crate::access::Resource;
 use crate::lead::Connections;
 use crate::log::Log;
 use crate::log_hub::LogHub;
@@ -17,6 +17,12 @@ use crate::log_hub::LogHub;
 /// The agents' side of the server.
 #[derive(Debug, Clone)]
 pub struct AgentsService {
+    gate: Gate<Reception>,
+}
+
+/// Where agents are sent on to.
+#[derive(Debug, Clone)]
+struct Reception {
     log: Log,
     connections: Connections,
     logs: LogHub,
@@ -28,9 +34,11 @@ type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl AgentsService {
     /// The service that hands agents to whoever leads here.
     pub fn new(log: Log, connections: Connections, logs: LogHub, tasks: Tasks) -> AgentsService {
-        AgentsService { log, connections, logs, tasks }
+        AgentsService { gate: Gate::new(Reception { log, connections, logs, tasks }) }
     }
+}
 
+impl Reception {
     async fn elsewhere(&self) -> agent::ToAgent {
         let refused = agent::Refused {
             code: Code::NotLeader.into(),
@@ -51,16 +59,16 @@ impl Agents for AgentsService {
         &self,
         request: Request<Streaming<agent::FromAgent>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        admit(&request, Action::Serve, Resource::Cluster)?;
-        if !self.log.leads() {
-            let elsewhere = self.elsewhere().await;
+        let (admitted, mut said) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Reception { log, connections, tasks, .. } = admitted.behind;
+        if !log.leads() {
+            let elsewhere = admitted.behind.elsewhere().await;
             return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(elsewhere)]))));
         }
-        let mut said = request.into_inner();
-        let connection = self.connections.open().await;
+        let connection = connections.open().await;
         let speaker = connection.speaker();
-        let stop = self.tasks.child_token();
-        self.tasks.spawn("agent-session", OnFailure::Log, async move {
+        let stop = tasks.child_token();
+        tasks.spawn("agent-session", OnFailure::Log, async move {
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -84,15 +92,15 @@ impl Agents for AgentsService {
         &self,
         request: Request<Streaming<agent::LogFrame>>,
     ) -> Result<Response<Self::LogsStream>, Status> {
-        admit(&request, Action::Serve, Resource::Cluster)?;
-        let mut frames = request.into_inner();
+        let (admitted, mut frames) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Reception { logs, tasks, .. } = admitted.behind;
         let hello = match frames.next().await {
             Some(Ok(agent::LogFrame { message: Some(log_frame::Message::Hello(hello)), .. })) => hello,
             _ => return Err(Status::invalid_argument("the first frame is a hello")),
         };
-        let (link, requests) = self.logs.connect(&hello.node);
-        let stop = self.tasks.child_token();
-        self.tasks.spawn("agent-logs", OnFailure::Log, async move {
+        let (link, requests) = logs.connect(&hello.node);
+        let stop = tasks.child_token();
+        tasks.spawn("agent-logs", OnFailure::Log, async move {
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,

@@ -10,8 +10,9 @@ use berth_proto::v1::jobs_server::Jobs;
 use berth_proto::v1::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
-use super::{admission, admit, failed, invalid, key, of_tenant, page, render, unknown, write};
-use crate::access::{Action, Resource};
+use super::gate::Gate;
+use super::{admission, failed, invalid, key, page, render, unknown};
+use crate::access::{Resource, Scope};
 use crate::log::Log;
 
 /// How many of a job's runs can be shown with it.
@@ -20,21 +21,20 @@ const RUNS_MAX: usize = 100;
 /// Jobs.
 #[derive(Debug, Clone)]
 pub struct JobsService {
-    log: Log,
+    gate: Gate<Log>,
 }
 
 impl JobsService {
     /// The service over a log.
     pub fn new(log: Log) -> JobsService {
-        JobsService { log }
+        JobsService { gate: Gate::new(log) }
     }
 }
 
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
-        let caller = admit(&request, Action::Submit, Resource::Tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |request| Resource::Tenant(&request.tenant))?;
         let key = key(&request.key)?.ok_or_else(|| invalid("key", "is missing"))?;
         let spec = request.spec.map(job_spec::from_proto).transpose();
         let spec = spec.map_err(|error| failed(&of_invalid(&error.inside("spec"))))?;
@@ -42,7 +42,7 @@ impl Jobs for JobsService {
             return Err(invalid("start", "asks for nothing: neither a spec nor a start"));
         }
         if let Some(spec) = &spec
-            && let Some(refusal) = admission::refusal(&self.log.latest().state, spec)
+            && let Some(refusal) = admission::refusal(&admitted.behind.latest().state, spec)
         {
             return Err(failed(&refusal));
         }
@@ -52,7 +52,7 @@ impl Jobs for JobsService {
             spec: spec.map(Arc::new),
             start: request.start.then_some(key),
         };
-        match write(&self.log, caller, Some(key), Command::Submit(submit)).await? {
+        match admitted.write(Some(key), Command::Submit(submit)).await? {
             (index, Reply::Submitted { version, changed, run, .. }) => Ok(Response::new(v1::SubmitReply {
                 version,
                 changed,
@@ -67,11 +67,11 @@ impl Jobs for JobsService {
         &self,
         request: Request<v1::ValidateRequest>,
     ) -> Result<Response<v1::ValidateReply>, Status> {
-        let tenant = request.get_ref().spec.as_ref().map(|spec| spec.tenant.clone()).unwrap_or_default();
-        admit(&request, Action::Read, Resource::Tenant(&tenant))?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |request| {
+            Resource::Tenant(request.spec.as_ref().map_or("", |spec| spec.tenant.as_str()))
+        })?;
         let spec = request.spec.ok_or_else(|| invalid("spec", "is missing"))?;
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let view = admitted.read(request.stale_ok).await?;
         let as_of_index = view.applied.index;
         let spec = match job_spec::from_proto(spec) {
             Ok(spec) => spec,
@@ -85,19 +85,17 @@ impl Jobs for JobsService {
     }
 
     async fn stop(&self, request: Request<v1::StopJobRequest>) -> Result<Response<v1::StopJobReply>, Status> {
-        let caller = admit(&request, Action::Submit, Resource::Tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |request| Resource::Tenant(&request.tenant))?;
         let key = key(&request.key)?;
         let command = Command::StopJob { tenant: request.tenant, job: request.job };
-        let (index, _) = write(&self.log, caller, key, command).await?;
+        let (index, _) = admitted.write(key, command).await?;
         Ok(Response::new(v1::StopJobReply { index }))
     }
 
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobReply>, Status> {
-        admit(&request, Action::Read, Resource::Tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
-        let handle = job_named(&view.state, &request.tenant, &request.job)?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(request.stale_ok).await?;
+        let handle = job_named(&view.state, admitted.scope(), &request.job)?;
         let runs = usize::try_from(request.runs).unwrap_or(RUNS_MAX).min(RUNS_MAX);
         let job = Some(render::job(&view.state, handle, runs, request.with_spec));
         Ok(Response::new(v1::GetJobReply { job, as_of_index: view.applied.index }))
@@ -107,11 +105,10 @@ impl Jobs for JobsService {
         &self,
         request: Request<v1::ListJobsRequest>,
     ) -> Result<Response<v1::ListJobsReply>, Status> {
-        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(request.stale_ok).await?;
         let (tenant, job) = request.page_token.split_once('/').unwrap_or_default();
-        let wanted = |name: &str| (request.tenant.is_empty() || request.tenant == name) && name >= tenant;
+        let wanted = |name: &str| admitted.scope().sees(name) && name >= tenant;
         let jobs =
             view.state.index().tenants.iter().filter(|(name, _)| wanted(name)).flat_map(|(name, owner)| {
                 let first = if name == tenant { job } else { "" };
@@ -135,11 +132,11 @@ fn jobs_of(state: &State, owner: TenantHandle, first: &str) -> impl Iterator<Ite
     jobs.map(|((_, name), handle)| (name.clone(), *handle))
 }
 
-/// The job that a request names.
-pub(super) fn job_named(state: &State, tenant: &str, job: &str) -> Result<JobHandle, Status> {
-    if tenant.is_empty() {
+/// The job that a request names, within the one tenant that it is about.
+pub(super) fn job_named(state: &State, scope: &Scope, job: &str) -> Result<JobHandle, Status> {
+    let Scope::Tenant(tenant) = scope else {
         return Err(invalid("tenant", "is needed with the name of a job"));
-    }
+    };
     let owner = state
         .tenant_named(tenant)
         .ok_or_else(|| unknown(ErrorCode::UnknownTenant, format!("no tenant `{tenant}`")))?;

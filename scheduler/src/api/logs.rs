@@ -9,22 +9,34 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::runs::{Known, run_with_prefix, steps_named};
-use super::{admit, failed, invalid, of_tenant, unknown};
-use crate::access::Action;
+use super::{failed, gate::Gate, invalid, unknown};
+use crate::access::{Resource, Scope};
 use crate::log::Log;
 use crate::log_hub::{LogHub, Reading};
 
 /// What tasks wrote.
 #[derive(Debug, Clone)]
 pub struct LogsService {
+    gate: Gate<Archive>,
+}
+
+/// Where it is found, and the nodes that have it.
+#[derive(Debug, Clone)]
+struct Archive {
     log: Log,
     hub: LogHub,
+}
+
+impl AsRef<Log> for Archive {
+    fn as_ref(&self) -> &Log {
+        &self.log
+    }
 }
 
 impl LogsService {
     /// The service over the nodes' streams.
     pub fn new(log: Log, hub: LogHub) -> LogsService {
-        LogsService { log, hub }
+        LogsService { gate: Gate::new(Archive { log, hub }) }
     }
 }
 
@@ -36,15 +48,14 @@ impl Logs for LogsService {
         &self,
         request: Request<v1::ReadLogsRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let resource = of_tenant(&request.get_ref().tenant);
-        admit(&request, Action::Read, resource)?;
-        let request = request.into_inner();
-        if !self.log.leads() {
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let Archive { log, hub } = admitted.behind;
+        if !log.leads() {
             // The nodes are connected to the leader.
-            return Err(failed(&self.log.not_leader().await));
+            return Err(failed(&log.not_leader().await));
         }
-        let view = self.log.read(false).await.map_err(|error| failed(&error))?;
-        let place = find(&view.state, &request)?;
+        let view = admitted.read(false).await?;
+        let place = find(&view.state, &request, admitted.scope())?;
         let open = agent::LogOpen {
             attempt: place.attempt.0,
             incarnation: 0,
@@ -61,7 +72,7 @@ impl Logs for LogsService {
             let message = format!("node `{}`, which has the logs, is not connected", place.node);
             unknown(ErrorCode::LogsUnavailable, message)
         };
-        let reading = self.hub.open(&place.node, open).await.ok_or_else(gone)?;
+        let reading = hub.open(&place.node, open).await.ok_or_else(gone)?;
         Ok(Response::new(relay(reading, place.locator)))
     }
 }
@@ -73,11 +84,11 @@ struct Place {
     locator: v1::LogLocator,
 }
 
-fn find(state: &State, request: &v1::ReadLogsRequest) -> Result<Place, Status> {
+fn find(state: &State, request: &v1::ReadLogsRequest, scope: &Scope) -> Result<Place, Status> {
     if request.stream() == LogStream::Unspecified {
         return Err(invalid("stream", "is missing"));
     }
-    let Known::Kept(run) = run_with_prefix(state, &request.run, &request.tenant)? else {
+    let Known::Kept(run) = run_with_prefix(state, &request.run, scope)? else {
         return Err(unknown(ErrorCode::LogsUnavailable, "the run is so old that only a summary is left"));
     };
     let steps = steps_named(state, run, &request.task)?;

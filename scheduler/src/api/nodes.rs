@@ -5,20 +5,20 @@ use berth_proto::v1::nodes_server::Nodes;
 use berth_proto::v1::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
-use super::{admit, failed, key, page, render, unknown, write};
-use crate::access::{Action, Resource};
+use super::{gate::Gate, key, page, render, unknown};
+use crate::access::Resource;
 use crate::log::Log;
 
 /// Nodes.
 #[derive(Debug, Clone)]
 pub struct NodesService {
-    log: Log,
+    gate: Gate<Log>,
 }
 
 impl NodesService {
     /// The service over a log.
     pub fn new(log: Log) -> NodesService {
-        NodesService { log }
+        NodesService { gate: Gate::new(log) }
     }
 }
 
@@ -28,9 +28,8 @@ impl Nodes for NodesService {
         &self,
         request: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesReply>, Status> {
-        admit(&request, Action::Read, Resource::Cluster)?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let view = admitted.read(request.stale_ok).await?;
         let named = view.state.index().nodes.range(request.page_token..);
         let (nodes, next_page_token) = page::cut(
             named.map(|(name, handle)| (name.clone(), *handle)),
@@ -42,9 +41,8 @@ impl Nodes for NodesService {
     }
 
     async fn get(&self, request: Request<v1::GetNodeRequest>) -> Result<Response<v1::GetNodeReply>, Status> {
-        admit(&request, Action::Read, Resource::Cluster)?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let view = admitted.read(request.stale_ok).await?;
         let unknown = || unknown(ErrorCode::UnknownNode, format!("no node `{}`", request.name));
         let handle = view.state.node_named(&request.name).ok_or_else(unknown)?;
         let node = Some(render::node(&view.state, handle));
@@ -55,12 +53,11 @@ impl Nodes for NodesService {
         &self,
         request: Request<v1::DrainNodeRequest>,
     ) -> Result<Response<v1::DrainNodeReply>, Status> {
-        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
         let key = key(&request.key)?;
         let order = DrainOrder { stop_after: request.stop_after_ms.map(Millis) };
         let command = Command::DrainNode { node: request.name, drain: Some(order) };
-        let (index, _) = write(&self.log, caller, key, command).await?;
+        let (index, _) = admitted.write(key, command).await?;
         Ok(Response::new(v1::DrainNodeReply { index }))
     }
 
@@ -68,11 +65,10 @@ impl Nodes for NodesService {
         &self,
         request: Request<v1::UndrainNodeRequest>,
     ) -> Result<Response<v1::UndrainNodeReply>, Status> {
-        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
         let key = key(&request.key)?;
         let command = Command::DrainNode { node: request.name, drain: None };
-        let (index, _) = write(&self.log, caller, key, command).await?;
+        let (index, _) = admitted.write(key, command).await?;
         Ok(Response::new(v1::UndrainNodeReply { index }))
     }
 
@@ -80,10 +76,9 @@ impl Nodes for NodesService {
         &self,
         request: Request<v1::RemoveNodeRequest>,
     ) -> Result<Response<v1::RemoveNodeReply>, Status> {
-        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
         let key = key(&request.key)?;
-        let (index, _) = write(&self.log, caller, key, Command::RemoveNode { node: request.name }).await?;
+        let (index, _) = admitted.write(key, Command::RemoveNode { node: request.name }).await?;
         Ok(Response::new(v1::RemoveNodeReply { index }))
     }
 }

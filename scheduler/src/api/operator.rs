@@ -7,8 +7,8 @@ use berth_proto::v1::operator_server::Operator;
 use berth_proto::v1::{self, ErrorCode, MemberRole};
 use tonic::{Request, Response, Status};
 
-use super::{admit, failed};
-use crate::access::{Action, Resource};
+use super::{failed, gate::Gate};
+use crate::access::Resource;
 use crate::clock::Doubt;
 use crate::clock_watch;
 use crate::log::Log;
@@ -27,16 +27,30 @@ pub struct About {
 /// The members of the cluster.
 #[derive(Debug, Clone)]
 pub struct OperatorService {
+    gate: Gate<Member>,
+}
+
+/// This member, and what it knows of the others.
+#[derive(Debug, Clone)]
+struct Member {
     log: Log,
     about: Arc<About>,
+}
+
+impl AsRef<Log> for Member {
+    fn as_ref(&self) -> &Log {
+        &self.log
+    }
 }
 
 impl OperatorService {
     /// The service of this member.
     pub fn new(log: Log, about: About) -> OperatorService {
-        OperatorService { log, about: Arc::new(about) }
+        OperatorService { gate: Gate::new(Member { log, about: Arc::new(about) }) }
     }
+}
 
+impl Member {
     fn role(&self, id: MemberId, standing: Standing) -> MemberRole {
         match (self.log.node().status().borrow().leader == Some(id), standing) {
             (true, _) => MemberRole::Leader,
@@ -59,19 +73,20 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::MembersRequest>,
     ) -> Result<Response<v1::MembersReply>, Status> {
-        admit(&request, Action::Read, Resource::Cluster)?;
-        let view = self.log.read(request.get_ref().stale_ok).await.map_err(|error| failed(&error))?;
-        let membership = Arc::clone(&self.log.node().status().borrow().membership);
-        let own = self.log.node().identity().member;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Member { log, about } = admitted.behind;
+        let view = admitted.read(request.stale_ok).await?;
+        let membership = Arc::clone(&log.node().status().borrow().membership);
+        let own = log.node().identity().member;
         let members = membership
             .members()
             .map(|member| v1::MemberView {
                 id: member.id,
                 address: member.address.clone(),
-                role: self.role(member.id, member.standing).into(),
+                role: admitted.behind.role(member.id, member.standing).into(),
                 match_index: None,
                 reachable: None,
-                client_address: if member.id == own { self.about.address.clone() } else { String::new() },
+                client_address: if member.id == own { about.address.clone() } else { String::new() },
             })
             .collect();
         Ok(Response::new(v1::MembersReply { members, as_of_index: view.applied.index }))
@@ -81,10 +96,11 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::AddMemberRequest>,
     ) -> Result<Response<v1::AddMemberReply>, Status> {
-        admit(&request, Action::Operate, Resource::Cluster)?;
-        let done = self.change(ChangeRequest::Add { address: request.into_inner().address }).await?;
-        let cluster_id = self.log.node().identity().cluster.to_string();
-        let index = self.log.node().status().borrow().applied.index;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Member { log, .. } = admitted.behind;
+        let done = admitted.behind.change(ChangeRequest::Add { address: request.address }).await?;
+        let cluster_id = log.node().identity().cluster.to_string();
+        let index = log.node().status().borrow().applied.index;
         Ok(Response::new(v1::AddMemberReply { id: done.id, index, cluster_id }))
     }
 
@@ -92,26 +108,24 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::RemoveMemberRequest>,
     ) -> Result<Response<v1::RemoveMemberReply>, Status> {
-        admit(&request, Action::Operate, Resource::Cluster)?;
-        let id = request.into_inner().id;
-        match self.change(ChangeRequest::Remove { id }).await {
-            Ok(_) => {}
-            Err(status) => return Err(status),
-        }
-        let index = self.log.node().status().borrow().applied.index;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Member { log, .. } = admitted.behind;
+        admitted.behind.change(ChangeRequest::Remove { id: request.id }).await?;
+        let index = log.node().status().borrow().applied.index;
         Ok(Response::new(v1::RemoveMemberReply { index }))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
-        admit(&request, Action::Read, Resource::Cluster)?;
-        let view = self.log.latest();
-        let status = self.log.node().status().borrow().clone();
-        let identity = self.log.node().identity().clone();
+        let (admitted, _) = self.gate.admit(request, |_| Resource::Cluster)?;
+        let Member { log, about } = admitted.behind;
+        let view = log.latest();
+        let status = log.node().status().borrow().clone();
+        let identity = log.node().identity().clone();
         let standing =
             status.membership.get(identity.member).map_or(Standing::Learner, |member| member.standing);
-        let leader_address = match (self.log.leads(), status.leader) {
-            (true, _) => self.about.address.clone(),
-            (false, Some(_)) => self.log.leader_address().await,
+        let leader_address = match (log.leads(), status.leader) {
+            (true, _) => about.address.clone(),
+            (false, Some(_)) => log.leader_address().await,
             (false, None) => String::new(),
         };
         let index = view.state.index();
@@ -119,11 +133,11 @@ impl Operator for OperatorService {
             view.state.tables().nodes.iter().filter(|(_, node)| node.state == NodeState::Ready).count();
         let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
         let header = view.state.tables().header;
-        let alarm = self.log.time().doubt.filter(Doubt::is_alarm);
+        let alarm = log.time().doubt.filter(Doubt::is_alarm);
         Ok(Response::new(v1::StatusReply {
             cluster_id: identity.cluster.to_string(),
             member_id: identity.member,
-            role: self.role(identity.member, standing).into(),
+            role: admitted.behind.role(identity.member, standing).into(),
             term: status.term,
             leader_id: status.leader.unwrap_or(0),
             leader_address,
@@ -132,7 +146,7 @@ impl Operator for OperatorService {
             cluster_epoch: header.cluster_epoch,
             feature_level: header.feature_level,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            uptime_ms: u64::try_from(about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             state_hash: view.state.hash().to_be_bytes().to_vec().into(),
             alarms: alarm.iter().map(Doubt::to_string).collect(),
             nodes_ready: ready as u64,

@@ -10,31 +10,30 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::watch::{self, Selection};
-use super::{admit, failed, invalid, key, of_tenant, page, render, unknown, write};
-use crate::access::Action;
+use super::{gate::Gate, invalid, key, page, render, sees_job, unknown};
+use crate::access::{Resource, Scope};
 use crate::log::Log;
 
 /// Runs.
 #[derive(Debug, Clone)]
 pub struct RunsService {
-    log: Log,
+    gate: Gate<Log>,
 }
 
 impl RunsService {
     /// The service over a log.
     pub fn new(log: Log) -> RunsService {
-        RunsService { log }
+        RunsService { gate: Gate::new(log) }
     }
 }
 
 #[tonic::async_trait]
 impl Runs for RunsService {
     async fn get(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunReply>, Status> {
-        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(request.stale_ok).await?;
         let state = &view.state;
-        let run = match run_with_prefix(state, &request.run, &request.tenant)? {
+        let run = match run_with_prefix(state, &request.run, admitted.scope())? {
             Known::Kept(handle) => render::run_with_steps(state, handle),
             Known::Summary(id) => {
                 let record = state.tables().summaries.get(&id).expect("it was found a moment ago");
@@ -48,13 +47,12 @@ impl Runs for RunsService {
         &self,
         request: Request<v1::ListRunsRequest>,
     ) -> Result<Response<v1::ListRunsReply>, Status> {
-        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(request.stale_ok).await?;
         let state = &view.state;
         let listed = Listed::new(state, &request);
         let (runs, next_page_token) = page::cut(
-            listed.runs(state, &request)?,
+            listed.runs(state, &request, admitted.scope())?,
             page::size(request.page_size),
             |known| match known {
                 Known::Kept(handle) => render::run(state, *handle),
@@ -79,11 +77,10 @@ impl Runs for RunsService {
         &self,
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::ListTasksReply>, Status> {
-        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(request.stale_ok).await?;
         let state = &view.state;
-        let Known::Kept(run) = run_with_prefix(state, &request.run, &request.tenant)? else {
+        let Known::Kept(run) = run_with_prefix(state, &request.run, admitted.scope())? else {
             let reply = v1::ListTasksReply { as_of_index: view.applied.index, ..Default::default() };
             return Ok(Response::new(reply));
         };
@@ -106,15 +103,14 @@ impl Runs for RunsService {
         &self,
         request: Request<v1::CancelRunRequest>,
     ) -> Result<Response<v1::CancelRunReply>, Status> {
-        let caller = admit(&request, Action::Submit, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
         let key = key(&request.key)?;
-        let view = self.log.read(false).await.map_err(|error| failed(&error))?;
-        let run = match run_with_prefix(&view.state, &request.run, &request.tenant)? {
+        let view = admitted.read(false).await?;
+        let run = match run_with_prefix(&view.state, &request.run, admitted.scope())? {
             Known::Kept(handle) => view.state.run(handle).id,
             Known::Summary(id) => id,
         };
-        let (index, _) = write(&self.log, caller, key, Command::CancelRun { run }).await?;
+        let (index, _) = admitted.write(key, Command::CancelRun { run }).await?;
         Ok(Response::new(v1::CancelRunReply { run: run.to_string(), index }))
     }
 
@@ -124,15 +120,14 @@ impl Runs for RunsService {
         &self,
         request: Request<v1::WatchRunsRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        admit(&request, Action::Read, of_tenant(&request.get_ref().tenant))?;
-        let request = request.into_inner();
-        let view = self.log.read(false).await.map_err(|error| failed(&error))?;
-        let selection = Selection::new(&view.state, &request)?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
+        let view = admitted.read(false).await?;
+        let selection = Selection::new(&view.state, &request, admitted.scope())?;
         let after =
             request.after.map(|id| berth_core::event::EventId { index: id.index, ordinal: id.ordinal });
         // This member is by now at least as far as the cluster was when it was asked, so what the watcher has seen is
         // known here, or it is of another history.
-        Ok(Response::new(watch::stream(self.log.views(), selection, after)))
+        Ok(Response::new(watch::stream(admitted.behind.views(), selection, after)))
     }
 }
 
@@ -143,20 +138,17 @@ pub(super) enum Known {
     Summary(RunId),
 }
 
-/// The one run whose id begins as the request says, within a tenant or (with an empty name) anywhere.
-pub(super) fn run_with_prefix(state: &State, prefix: &str, tenant: &str) -> Result<Known, Status> {
+/// The one run whose id begins as the request says, among those of this scope.
+pub(super) fn run_with_prefix(state: &State, prefix: &str, scope: &Scope) -> Result<Known, Status> {
     let ids: IdPrefix =
         prefix.parse().map_err(|_| invalid("run", "is not the id of a run or the beginning of one"))?;
-    let owner = |known: Known| {
-        let job = match known {
-            Known::Kept(handle) => state.run(handle).job,
-            Known::Summary(id) => state.tables().summaries.get(&id).expect("it is in the range").job,
-        };
-        &state.tenant(state.job(job).tenant).name
+    let job = |known: Known| match known {
+        Known::Kept(handle) => state.run(handle).job,
+        Known::Summary(id) => state.tables().summaries.get(&id).expect("it is in the range").job,
     };
     let kept = state.index().runs.range(ids.range()).map(|(_, handle)| Known::Kept(*handle));
     let old = state.tables().summaries.range(ids.range()).map(|(id, _)| Known::Summary(*id));
-    let mut found = kept.chain(old).filter(|known| tenant.is_empty() || owner(*known) == tenant);
+    let mut found = kept.chain(old).filter(|known| sees_job(scope, state, job(*known)));
     match (found.next(), found.next()) {
         (Some(known), None) => Ok(known),
         (None, _) => Err(unknown(ErrorCode::UnknownRun, format!("no run `{prefix}`"))),
@@ -216,13 +208,13 @@ impl Listed {
         &self,
         state: &'a State,
         request: &'a v1::ListRunsRequest,
+        scope: &'a Scope,
     ) -> Result<Box<dyn Iterator<Item = Known> + 'a>, Status> {
         let job = match request.job.is_empty() {
             true => None,
-            false => Some(super::jobs::job_named(state, &request.tenant, &request.job)?),
+            false => Some(super::jobs::job_named(state, scope, &request.job)?),
         };
-        let tenant = &request.tenant;
-        let in_tenant = move |job| tenant.is_empty() || state.tenant(state.job(job).tenant).name == *tenant;
+        let in_scope = move |job| sees_job(scope, state, job);
         let (newest, end) = match self {
             Listed::Kept(handle) => (Some(*handle), (Timestamp::FAR, RunId(u128::MAX))),
             Listed::Old(ended, id) => (None, (*ended, *id)),
@@ -230,7 +222,7 @@ impl Listed {
         let of_cluster = || state.index().runs_of_job.iter().map(|(job, run)| (*run, *job));
         let mut kept: Vec<(RunHandle, _)> = match job {
             Some(job) => state.index().runs_of(job).map(|run| (run, job)).collect(),
-            None => of_cluster().filter(|(_, job)| in_tenant(*job)).collect(),
+            None => of_cluster().filter(|(_, job)| in_scope(*job)).collect(),
         };
         kept.retain(|(run, job)| {
             newest.is_some_and(|newest| *run <= newest)
@@ -241,7 +233,7 @@ impl Listed {
         let old = state.index().summaries_by_end.range(..=end).rev().filter(move |(_, id)| {
             let owner = state.tables().summaries.get(id).map(|summary| summary.job);
             !request.active_only
-                && owner.is_some_and(|owner| job.is_none_or(|job| job == owner) && in_tenant(owner))
+                && owner.is_some_and(|owner| job.is_none_or(|job| job == owner) && in_scope(owner))
         });
         Ok(Box::new(kept.chain(old.map(|(_, id)| Known::Summary(*id)))))
     }

@@ -6,20 +6,20 @@ use berth_proto::v1::tenants_server::Tenants;
 use berth_proto::v1::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
-use super::{admit, failed, invalid, key, page, render, unknown, write};
-use crate::access::{Action, Resource};
+use super::{failed, gate::Gate, invalid, key, page, render, unknown};
+use crate::access::Resource;
 use crate::log::Log;
 
 /// Tenants.
 #[derive(Debug, Clone)]
 pub struct TenantsService {
-    log: Log,
+    gate: Gate<Log>,
 }
 
 impl TenantsService {
     /// The service over a log.
     pub fn new(log: Log) -> TenantsService {
-        TenantsService { log }
+        TenantsService { gate: Gate::new(log) }
     }
 }
 
@@ -29,12 +29,11 @@ impl Tenants for TenantsService {
         &self,
         request: Request<v1::ApplyTenantRequest>,
     ) -> Result<Response<v1::ApplyTenantReply>, Status> {
-        let caller = admit(&request, Action::Operate, Resource::Cluster)?;
-        let request = request.into_inner();
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
         let key = key(&request.key)?;
         let spec = request.tenant.ok_or_else(|| invalid("tenant", "is missing"))?;
         let spec = tenant::from_proto(spec).map_err(|error| failed(&of_invalid(&error)))?;
-        let (index, _) = write(&self.log, caller, key, Command::ApplyTenant(spec)).await?;
+        let (index, _) = admitted.write(key, Command::ApplyTenant(spec)).await?;
         Ok(Response::new(v1::ApplyTenantReply { index }))
     }
 
@@ -42,9 +41,8 @@ impl Tenants for TenantsService {
         &self,
         request: Request<v1::GetTenantRequest>,
     ) -> Result<Response<v1::GetTenantReply>, Status> {
-        admit(&request, Action::Read, Resource::Tenant(&request.get_ref().name))?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |request| Resource::Tenant(&request.name))?;
+        let view = admitted.read(request.stale_ok).await?;
         let unknown = || unknown(ErrorCode::UnknownTenant, format!("no tenant `{}`", request.name));
         let handle = view.state.tenant_named(&request.name).ok_or_else(unknown)?;
         let tenant = Some(render::tenant(&view.state, handle));
@@ -55,11 +53,12 @@ impl Tenants for TenantsService {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsReply>, Status> {
-        admit(&request, Action::Read, Resource::Cluster)?;
-        let request = request.into_inner();
-        let view = self.log.read(request.stale_ok).await.map_err(|error| failed(&error))?;
+        let (admitted, request) = self.gate.admit(request, |_| Resource::Visible)?;
+        let view = admitted.read(request.stale_ok).await?;
         let named = view.state.index().tenants.range(request.page_token..);
-        let named = named.map(|(name, handle)| (name.clone(), *handle));
+        let named = named
+            .filter(|(name, _)| admitted.scope().sees(name))
+            .map(|(name, handle)| (name.clone(), *handle));
         let (tenants, next_page_token) = page::cut(
             named,
             page::size(request.page_size),

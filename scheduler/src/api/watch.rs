@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::render;
 use super::runs::{Known, run_with_prefix};
+use super::{render, sees_job};
+use crate::access::Scope;
 use crate::publish::{View, Views};
 
 /// A watch that has nothing to tell says so at least this often, so that both sides know that the other is there.
@@ -25,31 +26,34 @@ const EVENTS_AT_ONCE: usize = 256;
 /// What is watched.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
-    tenant: String,
+    scope: Scope,
     job: Option<JobHandle>,
     run: Option<RunId>,
     with_tasks: bool,
 }
 
 impl Selection {
-    pub(super) fn new(state: &State, request: &v1::WatchRunsRequest) -> Result<Selection, Status> {
+    pub(super) fn new(
+        state: &State,
+        request: &v1::WatchRunsRequest,
+        scope: &Scope,
+    ) -> Result<Selection, Status> {
         let run = match request.run.is_empty() {
             true => None,
-            false => Some(match run_with_prefix(state, &request.run, &request.tenant)? {
+            false => Some(match run_with_prefix(state, &request.run, scope)? {
                 Known::Kept(handle) => state.run(handle).id,
                 Known::Summary(id) => id,
             }),
         };
         let job = match request.job.is_empty() {
             true => None,
-            false => Some(super::jobs::job_named(state, &request.tenant, &request.job)?),
+            false => Some(super::jobs::job_named(state, scope, &request.job)?),
         };
-        Ok(Selection { tenant: request.tenant.clone(), job, run, with_tasks: request.with_tasks })
+        Ok(Selection { scope: scope.clone(), job, run, with_tasks: request.with_tasks })
     }
 
     fn holds_job(&self, state: &State, job: JobHandle) -> bool {
-        let of_tenant = || self.tenant.is_empty() || state.tenant(state.job(job).tenant).name == self.tenant;
-        self.job.is_none_or(|wanted| wanted == job) && of_tenant()
+        self.job.is_none_or(|wanted| wanted == job) && sees_job(&self.scope, state, job)
     }
 
     fn holds(&self, state: &State, id: RunId) -> bool {
@@ -251,7 +255,7 @@ mod tests {
     }
 
     fn watch(views: Views, seen: Option<EventId>) -> Watch {
-        let selection = Selection { tenant: String::new(), job: None, run: None, with_tasks: false };
+        let selection = Selection { scope: Scope::Everything, job: None, run: None, with_tasks: false };
         Watch { views, selection, seen, beginning: None, queue: VecDeque::new() }
     }
 

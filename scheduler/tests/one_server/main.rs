@@ -1,8 +1,11 @@
 //! A real server with its log on disk, spoken to over gRPC: a client submits, an agent played by the test takes the
-//! order and reports, and the run ends.
+//! order and reports, and the run ends; callers of less than every right are kept to what is theirs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_daemon::metrics::{Health, Registry};
@@ -13,6 +16,7 @@ use berth_proto::convert::{facts, job_spec, status};
 use berth_proto::v1::jobs_client::JobsClient;
 use berth_proto::v1::runs_client::RunsClient;
 use berth_proto::v1::{self, watch_runs_reply};
+use berth_scheduler::access::{Everyone, Identify};
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
@@ -53,13 +57,14 @@ fn config(dir: &tempfile::TempDir) -> Config {
 }
 
 async fn house() -> House {
-    house_in(tempfile::tempdir().unwrap()).await
+    house_for(Arc::new(Everyone)).await
 }
 
-async fn house_in(dir: tempfile::TempDir) -> House {
+async fn house_for(callers: Arc<dyn Identify>) -> House {
+    let dir = tempfile::tempdir().unwrap();
     let tasks = Tasks::new();
     let registry = Registry::new();
-    let server = Server::start(config(&dir), &tasks, &registry, &Health::new()).await.unwrap();
+    let server = Server::start_for(config(&dir), callers, &tasks, &registry, &Health::new()).await.unwrap();
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
     House { tasks, server, channel, registry, _dir: dir }
