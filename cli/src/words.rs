@@ -86,6 +86,7 @@ pub(crate) fn step_state(state: StepState) -> &'static str {
         StepState::Open => "open",
         StepState::Succeeded => "succeeded",
         StepState::Failed => "failed",
+        StepState::Cancelled => "cancelled",
     }
 }
 

@@ -69,15 +69,10 @@ impl Prober {
             return;
         }
         let (dir, free_mib) = (self.dir.display(), free >> 20);
-        match now {
-            Room::Enough => tracing::info!(%dir, free_mib, "the disk has room again"),
-            Room::Low => tracing::warn!(%dir, free_mib, "less than 10 % of the disk are free"),
-            Room::Scarce => {
-                tracing::error!(%dir, free_mib, "less than 5 % of the disk are free: no new jobs and runs are taken")
-            }
-            Room::Exhausted => {
-                tracing::error!(%dir, free_mib, "less than 2 % of the disk are free: nothing is written any more")
-            }
+        match now.alarm() {
+            None => tracing::info!(%dir, free_mib, "the disk has room again"),
+            Some(alarm) if now == Room::Low => tracing::warn!(%dir, free_mib, "{alarm}"),
+            Some(alarm) => tracing::error!(%dir, free_mib, "{alarm}"),
         }
     }
 }

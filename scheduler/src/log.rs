@@ -160,7 +160,7 @@ impl Log {
         term: u64,
         request: Request,
     ) -> Result<(EntryId, Arc<Applied>), ProposeError> {
-        if !self.room.borrow().admits(&request.command) {
+        if !self.room().admits(&request.command) {
             return Err(ProposeError::Busy { retry_after_ms: RETRY_NO_ROOM_MS });
         }
         let Reading { time, doubt } = self.time();
@@ -175,6 +175,11 @@ impl Log {
         self.node.propose_as(class, term, envelope::encode(&envelope).into()).await
     }
 
+    /// How much room the disk of this member has.
+    pub fn room(&self) -> Room {
+        *self.room.borrow()
+    }
+
     /// True when this member leads and has applied the first entry of its term.
     pub fn leads(&self) -> bool {
         self.node.status().borrow().leader_ready_term.is_some()
@@ -185,10 +190,10 @@ impl Log {
         let Some(term) = term else {
             return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
         };
-        if !self.room.borrow().admits(&request.command) {
+        if !self.room().admits(&request.command) {
             return Err(detail(
                 ErrorCode::DiskFull,
-                "the disk of the leader is almost full: free some room there",
+                "the disk of the leader is almost full: free some room there (`berth operator status` says which server leads)",
             ));
         }
         let (entry, applied) = self.propose(term, request).await.map_err(|error| of_propose(&error))?;

@@ -37,6 +37,16 @@ impl Room {
         }
     }
 
+    /// What an operator should know of it, unless there is enough.
+    pub fn alarm(self) -> Option<&'static str> {
+        match self {
+            Room::Enough => None,
+            Room::Low => Some("less than 10 % of the disk are free"),
+            Room::Scarce => Some("less than 5 % of the disk are free: no new jobs and runs are taken"),
+            Room::Exhausted => Some("less than 2 % of the disk are free: nothing is written any more"),
+        }
+    }
+
     /// Whether a command is still taken: what only adds goes first.
     pub fn admits(self, command: &Command) -> bool {
         match command {

@@ -16,7 +16,8 @@ use berth_core::time::Millis;
 use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
-use berth_proto::v1::{ErrorCode, ErrorDetail};
+use berth_proto::v1::operator_client::OperatorClient;
+use berth_proto::v1::{ErrorCode, ErrorDetail, StatusReply, StatusRequest};
 use berth_scheduler::access::{Action, Everyone, Identify, Resource, authorize};
 use berth_scheduler::clock_watch;
 use berth_scheduler::config::{Birth, Config};
@@ -148,6 +149,11 @@ async fn write(server: &Server, request: Request) -> Result<(u64, Reply), ErrorD
     server.log().write(&grant, request.key, request.command).await
 }
 
+async fn status(server: &Server) -> StatusReply {
+    let mut client = OperatorClient::connect(format!("http://{}", server.address())).await.unwrap();
+    client.status(StatusRequest {}).await.unwrap().into_inner()
+}
+
 /// Tries until a submission is taken or refused for want of room, as is wished.
 async fn submit_until(server: &Server, key: u128, taken: bool) -> Option<RunId> {
     let began = Instant::now();
@@ -181,8 +187,11 @@ async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
         assert!(began.elapsed() < DEADLINE, "still taken: {answer:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let alarms = status(&server).await.alarms;
+    assert!(alarms.iter().any(|alarm| alarm.contains("less than 2 % of the disk")), "{alarms:?}");
     disk.empty();
     submit_until(&server, 3, true).await;
+    assert!(status(&server).await.alarms.is_empty());
     tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
 }

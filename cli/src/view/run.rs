@@ -139,7 +139,11 @@ fn never_ran(step: &StepView) -> bool {
 pub(crate) fn why(step: &StepView, now_ms: u64) -> String {
     match step.state() {
         StepState::Succeeded => String::new(),
-        StepState::Waiting | StepState::Open | StepState::Failed | StepState::Unspecified => {
+        StepState::Waiting
+        | StepState::Open
+        | StepState::Failed
+        | StepState::Cancelled
+        | StepState::Unspecified => {
             let failure = words::reason(step.first_failure.as_ref());
             let wait = words::wait(step.wait.as_ref(), now_ms);
             if wait.is_empty() { failure } else { wait }

@@ -133,7 +133,8 @@ impl Operator for OperatorService {
             view.state.tables().nodes.iter().filter(|(_, node)| node.state == NodeState::Ready).count();
         let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
         let header = view.state.tables().header;
-        let alarm = log.time().doubt.filter(Doubt::is_alarm);
+        let clock = log.time().doubt.filter(Doubt::is_alarm).map(|doubt| doubt.to_string());
+        let disk = log.room().alarm().map(str::to_owned);
         Ok(Response::new(v1::StatusReply {
             cluster_id: identity.cluster.to_string(),
             member_id: identity.member,
@@ -148,7 +149,7 @@ impl Operator for OperatorService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             state_hash: view.state.hash().to_be_bytes().to_vec().into(),
-            alarms: alarm.iter().map(Doubt::to_string).collect(),
+            alarms: clock.into_iter().chain(disk).collect(),
             nodes_ready: ready as u64,
             runs_active: index.active_runs.len() as u64,
             tasks_waiting: waiting,

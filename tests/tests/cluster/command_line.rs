@@ -46,12 +46,23 @@ fn a_waiting_command_ends_by_how_the_run_ended() {
         }
         every_list_is_json(cluster)?;
         specs_with_mistakes(cluster)?;
+        a_cancelled_run_has_cancelled_steps(cluster)?;
         losing_the_cluster_says_that_the_run_goes_on(cluster).await
     });
 }
 
-async fn losing_the_cluster_says_that_the_run_goes_on(cluster: &mut Cluster) -> Result<()> {
+fn a_cancelled_run_has_cancelled_steps(cluster: &Cluster) -> Result<()> {
     fs::write(cluster.path().join("long.yaml"), GOOD.replace("exit CODE", "sleep 60"))?;
+    let run = String::from_utf8(cluster.berth(&["job", "run", "long.yaml"])?.stdout)?;
+    says(&cluster.berth(&["run", "cancel", run.trim()])?, 0, &[])?;
+    says(&cluster.berth(&["run", "wait", run.trim()])?, 20, &["cancelled"])?;
+    let output = cluster.berth(&["run", "show", run.trim(), "-o", "json"])?;
+    let shown: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(shown["steps"][0]["state"] == "cancelled", "{shown}");
+    Ok(())
+}
+
+async fn losing_the_cluster_says_that_the_run_goes_on(cluster: &mut Cluster) -> Result<()> {
     let mut command = cluster.command();
     let waiting = command.args(["job", "run", "long.yaml", "--wait", "--timeout", "1s"]);
     let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -2,6 +2,7 @@ use berth_core::explain;
 use berth_core::id::{RunHandle, RunId, StepHandle};
 use berth_core::job_spec::Count;
 use berth_core::model::{RunCause, RunState, RunSummary, Step, StepState};
+use berth_core::reason::EndReason;
 use berth_core::state::State;
 use berth_proto::convert::reason;
 use berth_proto::v1;
@@ -77,7 +78,10 @@ pub(in crate::api) fn step(state: &State, handle: StepHandle) -> v1::StepView {
         StepState::Waiting => v1::StepState::Waiting,
         StepState::Open => v1::StepState::Open,
         StepState::Succeeded => v1::StepState::Succeeded,
-        StepState::Failed => v1::StepState::Failed,
+        StepState::Failed => match step.first_failure {
+            Some(EndReason::Cancelled(_)) => v1::StepState::Cancelled,
+            _ => v1::StepState::Failed,
+        },
     };
     v1::StepView {
         name: spec.name.clone(),
