@@ -1,7 +1,10 @@
 //! The replicated log as the rest of the server sees it: commands go in and are answered, and what was read is at
 //! least as new as the question. Works on every member; a follower asks the leader.
 
+mod leadership;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use berth_core::command::{Command, Envelope, FORMAT, Origin};
@@ -17,20 +20,32 @@ use berth_proto::peer::errand_reply::Answer;
 use berth_proto::v1::{ErrorCode, ErrorDetail};
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::access::Grant;
 use crate::clock::{Doubt, Reading};
 use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
-use crate::raft::driver::{ProposeError, ReadError};
+use crate::raft::driver::{ProposeError, ReadError, Role};
 use crate::raft::membership::MemberId;
 use crate::raft::node::{Class, NodeHandle};
 use crate::raft::transport::{self, ForwardHandler};
 use crate::room::Room;
 
+use leadership::Leadership;
+
 /// How soon a proposal may be tried again that found no room on the disk, in milliseconds.
 const RETRY_NO_ROOM_MS: u64 = 1_000;
+
+/// A client's write that the leader has not applied by then is answered all the same: its log may have it or not.
+const WRITE_WITHIN: Duration = Duration::from_secs(3);
+/// For so long after it came a write waits for a leader, and is tried again where that is safe: an election mostly takes
+/// less, and the client need not look for the new leader. With [`WRITE_WITHIN`] it stays below the time that clients
+/// give one server.
+const LEADER_WITHIN: Duration = Duration::from_millis(1_500);
+/// Writes that wait so; whoever has more is told at once that there is no leader.
+const WAITING_MAX: usize = 256;
 
 /// When to ask again while the time is not known for certain.
 const UNMEASURED_RETRY_MS: u64 = 50;
@@ -73,6 +88,8 @@ pub struct Log {
     views: Views,
     clocks: Clocks,
     room: watch::Receiver<Room>,
+    /// Places for writes that wait for a leader.
+    waiting: Arc<Semaphore>,
 }
 
 impl Log {
@@ -83,7 +100,7 @@ impl Log {
         clocks: Clocks,
         room: watch::Receiver<Room>,
     ) -> Log {
-        Log { node, views, clocks, room }
+        Log { node, views, clocks, room, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
     /// What the time is by this member's clock, and whether that can be trusted.
@@ -120,10 +137,7 @@ impl Log {
             return Err(detail(ErrorCode::Internal, "what was granted for looking writes nothing"));
         }
         let request = Request { key, actor: grant.subject().to_owned(), origin: grant.origin(), command };
-        let (index, reply) = match self.leads() {
-            true => self.write_here(request).await?,
-            false => self.forward(request).await?,
-        };
+        let (index, reply) = self.write_at_leader(request).await?;
         // What was written can be read on this member from here on.
         let lags = |_| {
             let why = "it was applied, but this server lags behind; ask again with the same key";
@@ -134,6 +148,46 @@ impl Log {
             Reply::Refused(refusal) => Err(of_refusal(&refusal)),
             reply => Ok((index, reply)),
         }
+    }
+
+    /// Tries until there is an answer, while the leader changes and that is safe.
+    async fn write_at_leader(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+        let until = Instant::now() + LEADER_WITHIN;
+        let mut in_doubt = false;
+        loop {
+            let before = Leadership::of(&self.node.status().borrow());
+            let here = self.node.status().borrow().role == Role::Leader;
+            let tried = match here {
+                true => self.write_here(request.clone()).await,
+                false => self.forward(request.clone()).await,
+            };
+            let error = match tried {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let unknown = error.error() == ErrorCode::UnknownOutcome;
+            in_doubt |= unknown;
+            let may_repeat = match error.error() {
+                ErrorCode::NotLeader | ErrorCode::NoLeader => true,
+                // With its key it has one effect, however often it is sent.
+                _ => unknown && request.key.is_some(),
+            };
+            if !may_repeat || !self.may_try_again(before, until).await {
+                // What the last try came to says nothing of the first.
+                return Err(if in_doubt && !unknown {
+                    detail(ErrorCode::UnknownOutcome, error.message)
+                } else {
+                    error
+                });
+            }
+        }
+    }
+
+    /// After a try under this leadership has failed: waits for another one; `false` when there is no time or room for
+    /// that.
+    async fn may_try_again(&self, before: Leadership, until: Instant) -> bool {
+        let Ok(_place) = self.waiting.try_acquire() else { return false };
+        before.gives_way(self.node.status(), until).await
     }
 
     /// A view in which everything is that was true when this was called; with `stale_ok` the latest one here.
@@ -186,8 +240,7 @@ impl Log {
     }
 
     async fn write_here(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
-        let term = self.node.status().borrow().leader_ready_term;
-        let Some(term) = term else {
+        let Some(term) = self.term_led().await else {
             return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
         };
         if !self.room().admits(&request.command) {
@@ -196,8 +249,21 @@ impl Log {
                 "the disk of the leader is almost full: free some room there (`berth operator status` says which server leads)",
             ));
         }
-        let (entry, applied) = self.propose(term, request).await.map_err(|error| of_propose(&error))?;
+        let late = |_| {
+            let why = "the leader could not have it applied in time; ask again with the same key";
+            detail(ErrorCode::UnknownOutcome, why)
+        };
+        let proposed = timeout(WRITE_WITHIN, self.propose(term, request)).await.map_err(late)?;
+        let (entry, applied) = proposed.map_err(|error| of_propose(&error))?;
         Ok((entry.index, applied.reply.clone()))
+    }
+
+    /// The term in which this member leads, if it does. One that has just been elected is waited for: all that it needs
+    /// is the first entry of its term.
+    async fn term_led(&self) -> Option<u64> {
+        let mut status = self.node.status();
+        let settled = status.wait_for(|now| now.role != Role::Leader || now.leader_ready_term.is_some());
+        timeout(LEADER_WITHIN, settled).await.ok()?.ok()?.leader_ready_term
     }
 
     async fn forward(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {

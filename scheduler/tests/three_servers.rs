@@ -4,8 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use berth_core::command::{Command, TenantSpec};
+use berth_core::id::RequestId;
 use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
+use berth_proto::v1::ErrorCode;
+use berth_scheduler::access::{Action, Everyone, Identify, Resource, authorize};
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
@@ -19,7 +23,7 @@ struct Running {
     server: Server,
 }
 
-async fn three(dir: &tempfile::TempDir) -> Vec<Running> {
+async fn three(dir: &tempfile::TempDir, settings: &Settings) -> Vec<Running> {
     // Ports that were free a moment ago; the members have to know each other's before they start.
     let free: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addresses: Vec<_> = free.iter().map(|listener| listener.local_addr().unwrap()).collect();
@@ -35,7 +39,7 @@ async fn three(dir: &tempfile::TempDir) -> Vec<Running> {
             insecure: false,
             birth: Birth::Together { cluster: "test".into(), id: *id, members: members.clone() },
             leader: leader::Config::default(),
-            raft: Settings::default(),
+            raft: settings.clone(),
         };
         let tasks = Tasks::new();
         let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
@@ -58,7 +62,7 @@ async fn leader(servers: &[Running]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_told_to_stop_hands_its_leadership_over_first() {
     let dir = tempfile::tempdir().unwrap();
-    let mut servers = three(&dir).await;
+    let mut servers = three(&dir, &Settings::default()).await;
     let at = leader(&servers).await;
     let Running { tasks, server } = servers.remove(at);
     let status = server.log().node().status();
@@ -70,4 +74,29 @@ async fn a_leader_that_is_told_to_stop_hands_its_leadership_over_first() {
         tasks.begin_shutdown();
         tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_can_commit_nothing_says_in_time_that_the_outcome_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    // It notices only after five seconds that nobody follows it any more.
+    let mut servers = three(&dir, &Settings { election_ticks: 100, ..Settings::default() }).await;
+    let at = leader(&servers).await;
+    let Running { tasks, server } = servers.remove(at);
+    for follower in &servers {
+        follower.tasks.begin_shutdown();
+    }
+    for follower in servers {
+        tokio::time::timeout(DEADLINE, follower.server.ended()).await.unwrap().unwrap();
+    }
+    let everyone = Everyone.identify(&http::HeaderMap::new(), None);
+    let grant = authorize(&everyone, Action::Operate, Resource::Cluster).unwrap();
+    let tenant = Command::ApplyTenant(TenantSpec { name: "t".into(), weight: 1, limit: [].into() });
+    let began = Instant::now();
+    let refused = server.log().write(&grant, Some(RequestId(1)), tenant).await.unwrap_err();
+    assert_eq!((refused.error(), refused.code.as_str()), (ErrorCode::UnknownOutcome, "E504"), "{refused:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "after {:?}", began.elapsed());
+    assert!(server.log().leads(), "the end of the leadership is not what it waited for");
+    tasks.begin_shutdown();
+    tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
 }
