@@ -225,5 +225,9 @@ impl<T: Canonical + ?Sized> Canonical for Arc<T> {
     }
 }
 
+mod known;
+
+pub use known::Known;
+
 #[cfg(test)]
 mod tests;

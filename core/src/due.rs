@@ -81,7 +81,7 @@ fn timers_due(state: &State, now: Timestamp) -> impl Iterator<Item = Timer> + '_
 }
 
 fn fire(state: &State, handle: JobHandle, now: Timestamp, max: usize) -> Option<Fire> {
-    let job = state.tables().jobs.get(&handle)?;
+    let job = state.tables().jobs.get(handle)?;
     let cursor = job.cursor.filter(|_| job.enabled)?;
     let when = state.spec(job.spec).schedule.as_ref()?.when;
     let decisions = decisions(when, cursor, now, max);

@@ -130,7 +130,7 @@ fn what_waits_for_time_has_a_timer(state: &State) -> Check {
     }
     for (handle, job) in state.tables.jobs.iter() {
         if let Some(next) = job.cursor.and_then(|cursor| cursor.next) {
-            holds("a schedule has a timer", armed(next, Timer::Fire(*handle)), || format!("{handle:?}"))?;
+            holds("a schedule has a timer", armed(next, Timer::Fire(handle)), || format!("{handle:?}"))?;
         }
     }
     Ok(())

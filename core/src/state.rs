@@ -12,12 +12,12 @@ use crate::id::{
     StepHandle, TaskHandle, TenantHandle,
 };
 use crate::job_spec::{JobSpec, TaskSpec};
-use crate::model::{Attempt, Job, Node, Outputs, RequestClass, Run, Step, Task, Tenant};
+use crate::model::{Attempt, Job, Node, Outputs, RequestClass, Run, SpecRecord, Step, Task, Tenant};
 use crate::resources::NamedResources;
 use crate::time::Timestamp;
 
 pub(crate) use index::tenant_of;
-pub use index::{Index, QueueKey};
+pub use index::{Index, OnNode, QueueKey};
 pub(crate) use limits::Limits;
 pub use tables::{Counters, Header, RequestRecord, Tables};
 
@@ -86,7 +86,7 @@ impl State {
 
     /// The job.
     pub fn job(&self, handle: JobHandle) -> &Job {
-        self.tables.jobs.get(&handle).expect("a job that is referred to exists")
+        self.tables.jobs.get(handle).expect("a job that is referred to exists")
     }
 
     /// The run.
@@ -121,7 +121,12 @@ impl State {
 
     /// The spec.
     pub fn spec(&self, handle: SpecHandle) -> &Arc<JobSpec> {
-        &self.tables.specs.get(&handle).expect("a spec that is referred to exists").spec
+        &self.spec_record(handle).spec
+    }
+
+    /// The spec with what is derived from it.
+    pub(crate) fn spec_record(&self, handle: SpecHandle) -> &SpecRecord {
+        self.tables.specs.get(handle).expect("a spec that is referred to exists")
     }
 
     /// The spec of a step.
@@ -131,9 +136,7 @@ impl State {
 
     /// The request class of a step.
     pub fn step_class(&self, step: &Step) -> ClassHandle {
-        let spec =
-            self.tables.specs.get(&self.run(step.run).spec).expect("a spec that is referred to exists");
-        spec.classes[usize::from(step.place)]
+        self.spec_record(self.run(step.run).spec).classes[usize::from(step.place)]
     }
 
     /// The step to which a task handle belongs, whether the task has a record or not. `None` when there is no

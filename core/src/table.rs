@@ -28,7 +28,15 @@ macro_rules! handles {
     )*};
 }
 
-handles!(RunHandle(u64), StepHandle(u64), TaskHandle(u64), AttemptHandle(u64), NodeHandle(u32));
+handles!(
+    SpecHandle(u64),
+    JobHandle(u64),
+    RunHandle(u64),
+    StepHandle(u64),
+    TaskHandle(u64),
+    AttemptHandle(u64),
+    NodeHandle(u32)
+);
 
 /// Many small records that change often, by handle.
 #[derive(Debug, Clone)]

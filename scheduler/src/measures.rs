@@ -65,7 +65,7 @@ impl Collector for Scheduling {
         let waiting = index.queue.iter().map(|key| u64::from(view.state.step(key.step).ready())).sum();
         gauge(e, "active_runs", "Runs that are not over", count(index.active_runs.len()))?;
         gauge(e, "waiting_tasks", "Tasks that wait for a place", waiting)?;
-        gauge(e, "live_attempts", "Attempts that are not over", count(index.live_on_node.len()))?;
+        gauge(e, "live_attempts", "Attempts that are not over", count(index.live()))?;
         gauge(e, "known_nodes", "Nodes, lost ones too", count(tables.nodes.len()))?;
         gauge(e, "known_jobs", "Jobs", count(tables.jobs.len()))?;
         gauge(e, "leading_servers", "1 while this server leads, else 0", u64::from(self.log.leads()))?;

@@ -22,7 +22,7 @@ impl Change<'_> {
     }
 
     fn fire(&mut self, fire: Fire) -> bool {
-        let Some(cursor) = self.state.tables.jobs.get(&fire.job).and_then(|job| job.cursor) else {
+        let Some(cursor) = self.state.tables.jobs.get(fire.job).and_then(|job| job.cursor) else {
             return false;
         };
         let matches = cursor.generation == fire.generation && cursor.last == fire.expected;

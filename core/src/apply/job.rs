@@ -46,7 +46,7 @@ impl Change<'_> {
         let unknown = || Refusal::UnknownJob { tenant: tenant.to_owned(), job: job.to_owned() };
         let job = self.state.job_named(owner, job).ok_or_else(unknown)?;
         if self.state.job(job).enabled {
-            self.state.tables.jobs.update(&job, |job| job.enabled = false);
+            self.state.tables.jobs.update(job, |job| job.enabled = false);
             self.set_cursor(job, None);
             self.emit(Event::JobStopped(job));
         }
@@ -56,7 +56,7 @@ impl Change<'_> {
     }
 
     pub(super) fn go_on_stopping(&mut self, job: JobHandle) {
-        let stopping = self.state.tables.jobs.get(&job).and_then(|job| job.stopping.clone());
+        let stopping = self.state.tables.jobs.get(job).and_then(|job| job.stopping.clone());
         if let Some(stopping) = stopping {
             self.stop_runs(job, stopping);
         }
@@ -76,7 +76,7 @@ impl Change<'_> {
             from = RunHandle(run.0 + 1);
         }
         if self.state.job(handle).stopping != left {
-            self.state.tables.jobs.update(&handle, |job| job.stopping = left).expect("the job was looked up");
+            self.state.tables.jobs.update(handle, |job| job.stopping = left);
         }
     }
 
@@ -137,18 +137,13 @@ impl Change<'_> {
         }
         let after = if same_spec { before } else { self.replace_spec(before, spec) };
         let now = self.now;
-        let version = self
-            .state
-            .tables
-            .jobs
-            .update(&handle, |job| {
-                job.spec = after;
-                job.version += u64::from(!same_spec);
-                job.enabled = true;
-                job.updated = now;
-                job.version
-            })
-            .expect("the job was looked up");
+        let version = self.state.tables.jobs.update(handle, |job| {
+            job.spec = after;
+            job.version += u64::from(!same_spec);
+            job.enabled = true;
+            job.updated = now;
+            job.version
+        });
         if !was_enabled || old_schedule != spec.schedule {
             self.begin_schedule(handle, spec.schedule.as_ref());
         }
@@ -167,7 +162,7 @@ impl Change<'_> {
     fn begin_schedule(&mut self, job: JobHandle, schedule: Option<&Schedule>) {
         let last = self.state.job(job).cursor.map_or(self.now, |cursor| cursor.last.max(self.now));
         let generation = self.state.job(job).generation + 1;
-        self.state.tables.jobs.update(&job, |job| job.generation = generation);
+        self.state.tables.jobs.update(job, |job| job.generation = generation);
         let cursor =
             schedule.map(|schedule| Cursor { generation, last, next: schedule.when.next_after(last) });
         self.set_cursor(job, cursor);
@@ -175,12 +170,7 @@ impl Change<'_> {
 
     /// Moves a schedule's cursor, and its timer with it.
     pub(super) fn set_cursor(&mut self, handle: JobHandle, cursor: Option<Cursor>) {
-        let before = self
-            .state
-            .tables
-            .jobs
-            .update(&handle, |job| std::mem::replace(&mut job.cursor, cursor))
-            .expect("the job was looked up");
+        let before = self.state.tables.jobs.update(handle, |job| std::mem::replace(&mut job.cursor, cursor));
         if let Some(instant) = before.and_then(|cursor| cursor.next) {
             self.disarm(instant, Timer::Fire(handle));
         }

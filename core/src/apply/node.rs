@@ -28,10 +28,11 @@ impl Change<'_> {
                     self.lose_attempts(handle, usize::MAX);
                 }
                 self.state.tables.nodes.update(handle, |node| {
+                    let node = Arc::make_mut(node);
                     node.reported = if node.journal == registration.journal { node.reported } else { 0 };
                     node.epoch = epoch;
                     node.journal = registration.journal;
-                    node.facts = Arc::new(registration.facts);
+                    node.facts = registration.facts.into();
                     node.capacity = capacity;
                     node.state = NodeState::Ready;
                 });
@@ -45,13 +46,13 @@ impl Change<'_> {
                     name: registration.name,
                     epoch,
                     journal: registration.journal,
-                    facts: Arc::new(registration.facts),
+                    facts: registration.facts.into(),
                     capacity,
                     state: NodeState::Ready,
                     drain: None,
                     reported: 0,
                 };
-                self.state.tables.nodes.insert(handle, node);
+                self.state.tables.nodes.insert(handle, Arc::new(node));
                 handle
             }
         };
@@ -67,7 +68,7 @@ impl Change<'_> {
         }
         if node.state == NodeState::Ready {
             let at = self.now;
-            self.state.tables.nodes.update(handle, |node| node.state = NodeState::Lost { at });
+            self.state.tables.nodes.update(handle, |node| Arc::make_mut(node).state = NodeState::Lost { at });
             self.emit(Event::NodeLost(handle));
             self.evacuate(handle);
         }
@@ -102,7 +103,11 @@ impl Change<'_> {
             deadline: order.stop_after.map(|span| self.now + span),
         });
         let deadline = drain.as_ref().and_then(|drain| drain.deadline);
-        let before = self.state.tables.nodes.update(handle, |node| std::mem::replace(&mut node.drain, drain));
+        let before = self
+            .state
+            .tables
+            .nodes
+            .update(handle, |node| std::mem::replace(&mut Arc::make_mut(node).drain, drain));
         if let Some(instant) = before.and_then(|drain| drain.deadline) {
             self.disarm(instant, Timer::DrainDeadline(handle));
         }
@@ -150,7 +155,7 @@ impl Change<'_> {
         }
         self.state.tables.nodes.remove(handle);
         self.state.index.nodes.remove(name);
-        self.state.index.used_on_node.remove(&handle);
+        self.state.index.on_node.remove(&handle);
         self.emit(Event::NodeRemoved(handle));
         Ok(Reply::Done)
     }

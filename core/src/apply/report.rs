@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Change;
 use crate::command::{AttemptReport, AttemptUpdate, NodeReport};
 use crate::id::NodeHandle;
@@ -27,7 +29,7 @@ impl Change<'_> {
             }
         }
         if self.state.node(report.node).reported != up_to {
-            self.state.tables.nodes.update(report.node, |node| node.reported = up_to);
+            self.state.tables.nodes.update(report.node, |node| Arc::make_mut(node).reported = up_to);
         }
         Ok(Reply::Reported { up_to })
     }

@@ -152,7 +152,7 @@ impl Change<'_> {
     fn dependents_of(&self, handle: StepHandle) -> Vec<StepHandle> {
         let step = self.state.step(handle);
         let run = self.state.run(step.run);
-        let spec = self.state.tables.specs.get(&run.spec).expect("a run's spec exists");
+        let spec = self.state.tables.specs.get(run.spec).expect("a run's spec exists");
         spec.dependents[usize::from(step.place)].iter().map(|&place| run.step(place)).collect()
     }
 }

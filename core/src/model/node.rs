@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use crate::canonical::canonical;
+use crate::canonical::{Known, canonical};
 use crate::id::{JournalId, NodeEpoch};
 use crate::job_spec::ExecutorKind;
 use crate::resources::{NamedResources, Resources};
@@ -17,7 +16,7 @@ pub struct Node {
     /// Identifies the agent's data directory.
     pub journal: JournalId,
     /// What the agent said about the machine.
-    pub facts: Arc<NodeFacts>,
+    pub facts: Known<NodeFacts>,
     /// What the machine offers to tasks.
     pub capacity: Resources,
     /// Whether its agent is there.

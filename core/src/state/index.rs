@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use imbl::{OrdMap, OrdSet};
 
 use crate::id::{
@@ -52,12 +54,20 @@ pub struct Index {
     pub ready_tasks: HandleSet<TaskHandle>,
     /// Open steps by the handle of their first task.
     pub open_steps: OrdMap<TaskHandle, StepHandle>,
-    /// Live attempts by node.
-    pub live_on_node: OrdSet<(NodeHandle, AttemptHandle)>,
     /// What live attempts hold, by tenant.
     pub used_by_tenant: OrdMap<TenantHandle, Resources>,
-    /// What live attempts hold, by node.
-    pub used_on_node: OrdMap<NodeHandle, Resources>,
+    /// Live attempts and what they hold, by node. Those of one node come and go together, so they share what has to be
+    /// copied for a change.
+    pub on_node: OrdMap<NodeHandle, Arc<OnNode>>,
+}
+
+/// The live attempts of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OnNode {
+    /// The attempts.
+    pub attempts: OrdSet<AttemptHandle>,
+    /// What they hold.
+    pub used: Resources,
 }
 
 /// The place of a step in its tenant's queue: higher priority first, then older first.
@@ -79,13 +89,13 @@ impl Index {
             index.tenants.insert(tenant.name.clone(), *handle);
         }
         for (handle, job) in tables.jobs.iter() {
-            index.jobs.insert((job.tenant, job.name.clone()), *handle);
+            index.jobs.insert((job.tenant, job.name.clone()), handle);
         }
         for (handle, node) in tables.nodes.iter() {
             index.nodes.insert(node.name.clone(), handle);
         }
         for (handle, spec) in tables.specs.iter() {
-            index.specs.insert((spec.key, *handle));
+            index.specs.insert((spec.key, handle));
         }
         for (handle, name) in tables.resources.iter() {
             index.resources.insert(name.clone(), *handle);
@@ -159,11 +169,12 @@ impl Index {
         tenant: TenantHandle,
     ) {
         let class = tables.classes.get(&attempt.class).expect("an attempt's class exists");
-        self.live_on_node.insert((attempt.node, handle));
         if !class.resources.is_empty() {
             self.used_by_tenant.entry(tenant).or_default().add(&class.resources);
-            self.used_on_node.entry(attempt.node).or_default().add(&class.resources);
         }
+        let on_node = Arc::make_mut(self.on_node.entry(attempt.node).or_default());
+        on_node.attempts.insert(handle);
+        on_node.used.add(&class.resources);
     }
 
     /// Notes that an attempt holds nothing any more.
@@ -175,9 +186,20 @@ impl Index {
         tenant: TenantHandle,
     ) {
         let class = tables.classes.get(&attempt.class).expect("an attempt's class exists");
-        self.live_on_node.remove(&(attempt.node, handle));
-        give_back(&mut self.used_by_tenant, tenant, &class.resources);
-        give_back(&mut self.used_on_node, attempt.node, &class.resources);
+        let on_node = self.on_node.get_mut(&attempt.node).expect("a node with a live attempt has an entry");
+        let on_node = Arc::make_mut(on_node);
+        on_node.attempts.remove(&handle);
+        on_node.used.sub(&class.resources);
+        if on_node.attempts.is_empty() {
+            self.on_node.remove(&attempt.node);
+        }
+        if !class.resources.is_empty() {
+            let used = self.used_by_tenant.get_mut(&tenant).expect("what is given back was taken before");
+            used.sub(&class.resources);
+            if used.is_empty() {
+                self.used_by_tenant.remove(&tenant);
+            }
+        }
     }
 
     /// Puts a step into its tenant's queue or takes it out, as its counts ask.
@@ -216,9 +238,17 @@ impl Index {
 
     /// The live attempts of a node, in order.
     pub fn attempts_on(&self, node: NodeHandle) -> impl Iterator<Item = AttemptHandle> + '_ {
-        self.live_on_node
-            .range((node, AttemptHandle(0))..=(node, AttemptHandle(u64::MAX)))
-            .map(|(_, attempt)| *attempt)
+        self.on_node.get(&node).into_iter().flat_map(|on_node| on_node.attempts.iter().copied())
+    }
+
+    /// All live attempts, by node.
+    pub fn live_attempts(&self) -> impl Iterator<Item = AttemptHandle> + '_ {
+        self.on_node.values().flat_map(|on_node| on_node.attempts.iter().copied())
+    }
+
+    /// How many live attempts there are.
+    pub fn live(&self) -> usize {
+        self.on_node.values().map(|on_node| on_node.attempts.len()).sum()
     }
 
     /// The active runs whose files are on that node alone.
@@ -255,7 +285,7 @@ impl Index {
 
     /// What the live attempts on a node hold.
     pub fn used_on(&self, node: NodeHandle) -> &Resources {
-        self.used_on_node.get(&node).unwrap_or(&NOTHING)
+        self.on_node.get(&node).map_or(&NOTHING, |on_node| &on_node.used)
     }
 
     fn wants_places(&self, tables: &Tables, step: &Step) -> bool {
@@ -264,21 +294,10 @@ impl Index {
     }
 }
 
-fn give_back<K: Ord + Copy>(used: &mut OrdMap<K, Resources>, holder: K, resources: &Resources) {
-    if resources.is_empty() {
-        return;
-    }
-    let left = used.get_mut(&holder).expect("what is given back was taken before");
-    left.sub(resources);
-    if left.is_empty() {
-        used.remove(&holder);
-    }
-}
-
 fn queue_key(tables: &Tables, handle: StepHandle, step: &Step) -> QueueKey {
     let run = tables.runs.get(step.run).expect("a step's run exists");
-    let tenant = tables.jobs.get(&run.job).expect("a run's job exists").tenant;
-    let priority = tables.specs.get(&run.spec).expect("a run's spec exists").spec.priority;
+    let tenant = tables.jobs.get(run.job).expect("a run's job exists").tenant;
+    let priority = tables.specs.get(run.spec).expect("a run's spec exists").spec.priority;
     QueueKey { tenant, behind: u8::MAX - priority, step: handle }
 }
 
@@ -286,5 +305,5 @@ pub(crate) fn tenant_of(tables: &Tables, task: TaskHandle) -> TenantHandle {
     let step = tables.tasks.get(task).expect("an attempt's task exists").step;
     let run = tables.steps.get(step).expect("a task's step exists").run;
     let job = tables.runs.get(run).expect("a step's run exists").job;
-    tables.jobs.get(&job).expect("a run's job exists").tenant
+    tables.jobs.get(job).expect("a run's job exists").tenant
 }

@@ -69,21 +69,17 @@ impl State {
 
     /// Adds a user to a spec that is stored.
     pub(crate) fn retain_spec(&mut self, handle: SpecHandle) {
-        self.tables.specs.update(&handle, |record| record.users += 1).expect("a spec in use exists");
+        self.tables.specs.update(handle, |record| record.users += 1);
     }
 
     /// Takes a user from a spec; with the last one it goes.
     pub(crate) fn release_spec(&mut self, handle: SpecHandle) {
-        let users = self
-            .tables
-            .specs
-            .update(&handle, |record| {
-                record.users -= 1;
-                record.users
-            })
-            .expect("a spec in use exists");
+        let users = self.tables.specs.update(handle, |record| {
+            record.users -= 1;
+            record.users
+        });
         if users == 0 {
-            let record = self.tables.specs.remove(&handle).expect("it was there a moment ago");
+            let record = self.tables.specs.remove(handle).expect("it was there a moment ago");
             self.index.specs.remove(&(record.key, handle));
         }
     }

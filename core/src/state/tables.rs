@@ -26,9 +26,9 @@ pub struct Tables {
     /// Tenants.
     pub tenants: ColdTable<TenantHandle, Tenant>,
     /// Specs that a job or run refers to.
-    pub specs: ColdTable<SpecHandle, SpecRecord>,
+    pub specs: HotTable<SpecHandle, SpecRecord>,
     /// Jobs.
-    pub jobs: ColdTable<JobHandle, Job>,
+    pub jobs: HotTable<JobHandle, Job>,
     /// What was decided about due instants.
     pub outcomes: ColdTable<(JobHandle, Timestamp), Outcome>,
     /// Runs that have their steps and tasks.
@@ -45,8 +45,8 @@ pub struct Tables {
     pub usages: ColdTable<AttemptHandle, Usage>,
     /// What tasks left for later ones.
     pub outputs: ColdTable<TaskHandle, Arc<Outputs>>,
-    /// Nodes.
-    pub nodes: HotTable<NodeHandle, Node>,
+    /// Nodes. Shared, because they are large, and each report changes one.
+    pub nodes: HotTable<NodeHandle, Arc<Node>>,
     /// What is due, by instant.
     pub timers: ColdTable<(Timestamp, Timer), ()>,
     /// The answers to keyed requests.
@@ -128,8 +128,8 @@ impl Tables {
             resources: ColdTable::new(2),
             classes: ColdTable::new(3),
             tenants: ColdTable::new(4),
-            specs: ColdTable::new(5),
-            jobs: ColdTable::new(6),
+            specs: HotTable::new(5),
+            jobs: HotTable::new(6),
             outcomes: ColdTable::new(7),
             runs: HotTable::new(8),
             summaries: ColdTable::new(9),

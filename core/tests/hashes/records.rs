@@ -151,7 +151,7 @@ fn add_tables(hashes: &mut Hashes) {
     all.attempts.insert(AttemptHandle(9), an_attempt());
     all.usages.insert(AttemptHandle(9), a_usage());
     all.outputs.insert(TaskHandle(8), Arc::new(outputs()));
-    all.nodes.insert(NodeHandle(10), a_node());
+    all.nodes.insert(NodeHandle(10), Arc::new(a_node()));
     for timer in timers() {
         all.timers.insert((Timestamp(11), timer), ());
     }
@@ -290,7 +290,7 @@ fn a_node() -> Node {
         name: "n1".into(),
         epoch: NodeEpoch(1),
         journal: JournalId(2 << 64),
-        facts: Arc::new(facts()),
+        facts: facts().into(),
         capacity: amounts(),
         state: NodeState::Lost { at: Timestamp(3) },
         drain: Some(a_drain()),

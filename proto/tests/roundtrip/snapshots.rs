@@ -101,14 +101,14 @@ fn cluster(tables: &mut Tables, seeds: &Seeds) {
             name: format!("node-{number}"),
             epoch: NodeEpoch(seeds.salt),
             journal: JournalId(u128::from(seeds.salt) << 70),
-            facts: Arc::new(facts.clone()),
+            facts: facts.clone().into(),
             capacity: amounts.clone(),
             state: if number == 0 { NodeState::Ready } else { NodeState::Lost { at: Timestamp(9) } },
             drain: (number > 0).then_some(drain),
             reported: 4,
         };
         // Holes as removed nodes leave them.
-        tables.nodes.insert(NodeHandle(number * 100), node);
+        tables.nodes.insert(NodeHandle(number * 100), Arc::new(node));
     }
     let timers = [
         Timer::Fire(JobHandle(1)),
@@ -271,7 +271,7 @@ proptest! {
         prop_assert_eq!(after.hash(), before.hash());
         prop_assert_eq!(after.header, before.header);
         let specs = |tables: &Tables| {
-            tables.specs.iter().map(|(handle, record)| (*handle, record.clone())).collect::<Vec<_>>()
+            tables.specs.iter().map(|(handle, record)| (handle, record.clone())).collect::<Vec<_>>()
         };
         prop_assert_eq!(specs(&after), specs(&before));
         prop_assert_eq!(chunks(&after), bytes);

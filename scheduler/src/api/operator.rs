@@ -153,7 +153,7 @@ impl Operator for OperatorService {
             nodes_ready: ready as u64,
             runs_active: index.active_runs.len() as u64,
             tasks_waiting: waiting,
-            tasks_running: index.live_on_node.len() as u64,
+            tasks_running: index.live() as u64,
             store_fault: String::new(),
             time_ms: clock_watch::now().wall.0,
         }))

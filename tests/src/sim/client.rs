@@ -320,7 +320,7 @@ fn is_fleeting(reply: &Reply) -> bool {
 /// What was acknowledged has to be in the state from then on.
 pub(crate) fn acknowledged_and_absent(state: &State, command: &Command, reply: &Reply) -> Option<String> {
     if let Reply::Submitted { job, run, .. } = reply {
-        let has_job = state.tables().jobs.get(job).is_some();
+        let has_job = state.tables().jobs.get(*job).is_some();
         let has_run = run.is_none_or(|run| {
             state.run_with_id(run).is_some() || state.tables().summaries.get(&run).is_some()
         });

@@ -54,7 +54,7 @@ impl Fires {
     fn in_order(&self, before: &State, after: &State, handle: JobHandle) -> Result<(), String> {
         let job = after.job(handle);
         let schedule = after.spec(job.spec).schedule.as_ref();
-        let cursors = before.tables().jobs.get(&handle).and_then(|job| job.cursor).zip(job.cursor);
+        let cursors = before.tables().jobs.get(handle).and_then(|job| job.cursor).zip(job.cursor);
         let Some((schedule, (was, is))) = schedule.zip(cursors) else {
             return Err(format!("{handle:?} fires without a schedule"));
         };

@@ -203,7 +203,7 @@ fn report(house: &House, pick: u16, what: u8, stale: bool, ahead: u8) -> Option<
 }
 
 fn a_fire(house: &House, job: u8, behind: u64, skip: bool) -> Option<Fire> {
-    let jobs: Vec<JobHandle> = house.state.tables().jobs.iter().map(|(handle, _)| *handle).collect();
+    let jobs: Vec<JobHandle> = house.state.tables().jobs.iter().map(|(handle, _)| handle).collect();
     let job = *jobs.get(usize::from(job) % jobs.len().max(1))?;
     let cursor = house.state.job(job).cursor?;
     let nominal = cursor.next?;
@@ -245,7 +245,7 @@ fn settle(house: &mut House) {
                 house.ask(Command::Place(placement.into_iter().collect()));
             }
         }
-        let live: Vec<_> = house.state.index().live_on_node.iter().map(|(_, attempt)| *attempt).collect();
+        let live: Vec<_> = house.state.index().live_attempts().collect();
         for attempt in live {
             house.end(attempt, EndReason::Succeeded);
         }

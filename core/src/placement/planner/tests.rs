@@ -79,8 +79,7 @@ impl Led {
     }
 
     fn end_all(&mut self) {
-        let live: Vec<_> =
-            self.house.state.index().live_on_node.iter().map(|(_, attempt)| *attempt).collect();
+        let live: Vec<_> = self.house.state.index().live_attempts().collect();
         for attempt in live {
             self.end(attempt, EndReason::Succeeded);
         }
@@ -190,7 +189,7 @@ fn a_run_on_a_shared_directory_uses_every_node_that_has_it() {
     led.run(a_job("j", vec![with_files(array("a", 12))]));
     let nodes: BTreeSet<String> = led.pass(100).into_iter().collect();
     assert_eq!(nodes, ["n1".to_owned(), "n3".to_owned()].into());
-    assert_eq!(led.house.state.index().live_on_node.len(), 8);
+    assert_eq!(led.house.state.index().live(), 8);
 }
 
 #[test]
@@ -315,8 +314,8 @@ fn take(led: &mut Led, turn: &Turn) {
             }
         }
         Turn::End { which, fails } => {
-            let live = led.house.state.index().live_on_node.iter().nth(*which).copied();
-            if let Some((_, attempt)) = live {
+            let live = led.house.state.index().live_attempts().nth(*which);
+            if let Some(attempt) = live {
                 led.end(attempt, if *fails { EndReason::FailedExit(1) } else { EndReason::Succeeded });
             }
         }

@@ -1,7 +1,6 @@
 //! Records of what the whole cluster shares.
 
-use std::sync::Arc;
-
+use berth_core::canonical::Known;
 use berth_core::id::{
     ClassHandle, JobHandle, JournalId, NodeEpoch, NodeHandle, RequestId, ResourceHandle, RunHandle, RunId,
     TaskHandle, TenantHandle,
@@ -112,7 +111,7 @@ pub(super) fn node_from_proto(record: store::NodeRecord) -> Result<(NodeHandle, 
         epoch: NodeEpoch(record.epoch),
         journal: JournalId(id(&record.journal, "node.journal")?),
         facts: facts::from_proto(required(record.facts, "node.facts")?)
-            .map(Arc::new)
+            .map(Known::from)
             .map_err(|error| error.inside("node.facts"))?,
         capacity: amounts_from_proto(&required(record.capacity, "node.capacity")?)?,
         state: match required(record.state, "node.state")? {

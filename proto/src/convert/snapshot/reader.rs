@@ -123,7 +123,7 @@ impl Reader {
             Body::Node(message) => {
                 let (handle, node) = cluster::node_from_proto(message)?;
                 self.follow(14, handle.0.into())?;
-                self.tables.nodes.insert(handle, node);
+                self.tables.nodes.insert(handle, Arc::new(node));
             }
             Body::Timer(message) => {
                 let key = cluster::timer_from_proto(message)?;
