@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
+
 use super::Change;
 use crate::command::Placement;
 use crate::event::Event;
-use crate::id::{AttemptHandle, NodeHandle, StepHandle};
+use crate::id::{AttemptHandle, NodeHandle, TenantHandle};
 use crate::model::{
-    Attempt, AttemptState, Files, Node, RequestClass, Run, RunState, Step, StepState, Task, TaskState,
+    Attempt, AttemptState, Files, Node, RequestClass, Run, RunState, Step, StepState, TaskState,
 };
 use crate::orders;
 use crate::reason::EndReason;
@@ -13,38 +15,48 @@ impl Change<'_> {
     /// Places what can be placed: each placement is checked again and refused singly.
     pub(super) fn place_all(&mut self, placements: &[Placement]) -> Reply {
         let mut refused = Vec::new();
+        let mut grants: BTreeMap<TenantHandle, u64> = BTreeMap::new();
         for (at, placement) in (0u32..).zip(placements) {
-            if let Err(refusal) = self.place(placement) {
-                refused.push((at, refusal));
+            match self.place(placement) {
+                Ok(tenant) => *grants.entry(tenant).or_default() += 1,
+                Err(refusal) => refused.push((at, refusal)),
             }
+        }
+        // Once for each tenant: its record is large, and there may be thousands of places.
+        for (tenant, granted) in grants {
+            self.state.tables.tenants.update(&tenant, |tenant| tenant.grants += granted);
         }
         Reply::Placed { refused }
     }
 
-    fn place(&mut self, placement: &Placement) -> Result<(), Refusal> {
+    /// Gives the tenant that was granted the place.
+    fn place(&mut self, placement: &Placement) -> Result<TenantHandle, Refusal> {
         let handle = placement.task;
         let step_handle = self.state.step_of(handle).ok_or(Refusal::NotReady)?;
-        self.check_ready(placement, step_handle)?;
-        let step = self.state.step(step_handle).clone();
-        let run = self.state.run(step.run);
-        let class_handle = self.state.step_class(&step);
+        let step = self.state.step(step_handle);
+        let (run_handle, run) = (step.run, self.state.run(step.run));
+        self.check_ready(placement, step, run)?;
+        let (spec, place) = (self.state.spec_record(run.spec), usize::from(step.place));
+        let class_handle = spec.classes[place];
         let class = self.state.class(class_handle);
+        let uses_outputs = spec.spec.tasks[place].uses_outputs();
         let node = self.check_node(placement, class, run)?;
-        self.check_quota(run, class)?;
+        let tenant = self.state.job(run.job).tenant;
+        self.check_quota(tenant, class)?;
 
         let files = match (&run.files, class.uses_run_dir) {
             (None, true) => Some(files_on(placement.node, node)),
             _ => None,
         };
         if let Some(files) = files {
-            self.state.tables.runs.update(step.run, |run| run.files = Some(files));
+            self.state.tables.runs.update(run_handle, |run| run.files = Some(files));
             self.state
                 .index
-                .bind_run(step.run, self.state.tables.runs.get(step.run).expect("a step's run exists"));
+                .bind_run(run_handle, self.state.tables.runs.get(run_handle).expect("a step's run exists"));
         }
         let attempt = AttemptHandle(self.state.tables.header.next.attempt);
         self.state.tables.header.next.attempt += 1;
-        let (number, previous) = self.enter_attempt(step_handle, placement, attempt);
+        let (number, previous) = self.enter_attempt(step_handle, handle, attempt);
         let record = Attempt {
             task: handle,
             number,
@@ -55,21 +67,17 @@ impl Change<'_> {
             started: None,
             state: AttemptState::Starting,
         };
-        let tenant = self.state.job(self.state.run(step.run).job).tenant;
         self.state.index.hold(&self.state.tables, attempt, &record, tenant);
         self.state.tables.attempts.insert(attempt, record);
-        self.state.tables.tenants.update(&tenant, |tenant| tenant.grants += 1);
-        self.enliven_task(handle);
         self.emit(Event::AttemptPlaced { attempt, node: placement.node });
-        self.end_if_not_orderable(&step, attempt);
-        Ok(())
+        if uses_outputs {
+            self.end_if_not_orderable(attempt);
+        }
+        Ok(tenant)
     }
 
     /// Ends an attempt that names outputs which earlier tasks did not leave: no node could be told what to start.
-    fn end_if_not_orderable(&mut self, step: &Step, attempt: AttemptHandle) {
-        if !self.state.task_spec(step).uses_outputs() {
-            return;
-        }
+    fn end_if_not_orderable(&mut self, attempt: AttemptHandle) {
         if let Err(cause) = orders::resolve(self.state, attempt) {
             self.attempt_ended(
                 attempt,
@@ -81,38 +89,12 @@ impl Change<'_> {
         }
     }
 
-    /// Notes the new attempt in the task's record, which an index gets with its first placement. Gives the attempt's
-    /// number and the one before it.
-    fn enter_attempt(
-        &mut self,
-        step: StepHandle,
-        placement: &Placement,
-        attempt: AttemptHandle,
-    ) -> (u32, Option<AttemptHandle>) {
-        let handle = placement.task;
-        if self.state.tables.tasks.get(handle).is_some() {
-            return self.state.tables.tasks.update(handle, |task| {
-                task.attempts += 1;
-                (task.attempts, Some(std::mem::replace(&mut task.latest, attempt)))
-            });
-        }
-        let index = self.state.tables.steps.update(step, |step| {
-            step.opened += 1;
-            step.opened - 1
-        });
-        let task = Task { step, index, attempts: 1, blameless: 0, state: TaskState::Ready, latest: attempt };
-        self.state.tables.tasks.insert(handle, task);
-        self.state.index.open_tasks.insert(handle);
-        (1, None)
-    }
-
-    fn check_ready(&self, placement: &Placement, step: StepHandle) -> Result<(), Refusal> {
-        let step = self.state.step(step);
+    fn check_ready(&self, placement: &Placement, step: &Step, run: &Run) -> Result<(), Refusal> {
         let waits = match self.state.tables.tasks.get(placement.task) {
             Some(task) => task.state == TaskState::Ready,
             None => step.opened < step.size && step.task(step.opened) == placement.task,
         };
-        let open = step.state == StepState::Open && self.state.run(step.run).state == RunState::Active;
+        let open = step.state == StepState::Open && run.state == RunState::Active;
         if open && waits { Ok(()) } else { Err(Refusal::NotReady) }
     }
 
@@ -141,8 +123,7 @@ impl Change<'_> {
         }
     }
 
-    fn check_quota(&self, run: &Run, class: &RequestClass) -> Result<(), Refusal> {
-        let handle = self.state.job(run.job).tenant;
+    fn check_quota(&self, handle: TenantHandle, class: &RequestClass) -> Result<(), Refusal> {
         let tenant = self.state.tenant(handle);
         let used = self.state.index.used_by(handle);
         for (resource, asked) in class.resources.iter() {

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::Change;
 use crate::event::Event;
-use crate::id::{AttemptHandle, TaskHandle};
+use crate::id::{AttemptHandle, StepHandle, TaskHandle};
 use crate::job_spec::OnDisconnect;
-use crate::model::{AttemptState, Outputs, RUN_OUTPUT_BYTES_MAX, RunState, Step, TaskState, Timer};
+use crate::model::{AttemptState, Outputs, RUN_OUTPUT_BYTES_MAX, RunState, Step, Task, TaskState, Timer};
 use crate::reason::EndReason;
 use crate::state::tenant_of;
 use crate::time::Timestamp;
@@ -38,15 +38,10 @@ fn leave(step: &mut Step, state: &TaskState) {
 impl Change<'_> {
     /// Moves a task to another state, and with it the counts of its step, its timer and its place in the queue.
     fn move_task(&mut self, handle: TaskHandle, next: TaskState) {
+        let (step, before) =
+            self.state.tables.tasks.update(handle, |task| (task.step, task.state.become_(next.clone())));
+        self.recount(step, &before, &next);
         let index = &mut self.state.index;
-        let step = self.state.tables.tasks.get(handle).expect("a task that moves exists").step;
-        let before = self.state.tables.tasks.update(handle, |task| task.state.become_(next.clone()));
-        let (waited, waits) = self.state.tables.steps.update(step, |step| {
-            let waited = step.ready() > 0;
-            leave(step, &before);
-            enter(step, &next);
-            (waited, step.ready() > 0)
-        });
         match &next {
             TaskState::Ready => index.ready_tasks.insert(handle),
             TaskState::Live | TaskState::Backoff { .. } => index.ready_tasks.remove(handle),
@@ -57,10 +52,6 @@ impl Change<'_> {
         }
         if let TaskState::Backoff { until } = before {
             self.disarm(until, Timer::Retry(handle));
-        }
-        // While others of it wait too, its place in the queue stays as it is.
-        if waited != waits {
-            self.state.index.requeue(&self.state.tables, step);
         }
         match next {
             TaskState::Ready => self.emit(Event::TaskReady(handle)),
@@ -76,6 +67,20 @@ impl Change<'_> {
         }
     }
 
+    /// Counts a task that moved, and puts its step where that asks for in the queue.
+    fn recount(&mut self, step: StepHandle, before: &TaskState, next: &TaskState) {
+        let (waited, waits) = self.state.tables.steps.update(step, |step| {
+            let waited = step.ready() > 0;
+            leave(step, before);
+            enter(step, next);
+            (waited, step.ready() > 0)
+        });
+        // While others of it wait too, its place in the queue stays as it is.
+        if waited != waits {
+            self.state.index.requeue(&self.state.tables, step);
+        }
+    }
+
     /// Ends a task that has no live attempt.
     pub(super) fn end_task(&mut self, handle: TaskHandle, reason: EndReason) {
         self.move_task(handle, TaskState::Ended(reason));
@@ -86,9 +91,31 @@ impl Change<'_> {
         self.move_task(handle, TaskState::Ready);
     }
 
-    /// Notes that a task has a new live attempt.
-    pub(super) fn enliven_task(&mut self, handle: TaskHandle) {
-        self.move_task(handle, TaskState::Live);
+    /// Notes that a task that waited for a place has a new attempt; an index gets its record with the first one. Gives
+    /// the attempt's number and the one before it.
+    pub(super) fn enter_attempt(
+        &mut self,
+        step: StepHandle,
+        handle: TaskHandle,
+        attempt: AttemptHandle,
+    ) -> (u32, Option<AttemptHandle>) {
+        self.recount(step, &TaskState::Ready, &TaskState::Live);
+        if self.state.tables.tasks.get(handle).is_some() {
+            self.state.index.ready_tasks.remove(handle);
+            return self.state.tables.tasks.update(handle, |task| {
+                task.state.become_(TaskState::Live);
+                task.attempts += 1;
+                (task.attempts, Some(std::mem::replace(&mut task.latest, attempt)))
+            });
+        }
+        let index = self.state.tables.steps.update(step, |step| {
+            step.opened += 1;
+            step.opened - 1
+        });
+        let task = Task { step, index, attempts: 1, blameless: 0, state: TaskState::Live, latest: attempt };
+        self.state.tables.tasks.insert(handle, task);
+        self.state.index.open_tasks.insert(handle);
+        (1, None)
     }
 
     /// True while an attempt was not yet asked to stop.
