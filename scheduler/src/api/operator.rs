@@ -7,7 +7,7 @@ use berth_proto::v1::operator_server::Operator;
 use berth_proto::v1::{self, ErrorCode, MemberRole};
 use tonic::{Request, Response, Status};
 
-use super::{failed, gate::Gate};
+use super::{failed, gate::Gate, invalid};
 use crate::access::Resource;
 use crate::clock::Doubt;
 use crate::clock_watch;
@@ -97,6 +97,9 @@ impl Operator for OperatorService {
         request: Request<v1::AddMemberRequest>,
     ) -> Result<Response<v1::AddMemberReply>, Status> {
         let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
+        if !is_address(&request.address) {
+            return Err(invalid("address", "write it as host:port, as the other members reach it"));
+        }
         let Member { log, .. } = admitted.behind;
         let done = admitted.behind.change(ChangeRequest::Add { address: request.address }).await?;
         let cluster_id = log.node().identity().cluster.to_string();
@@ -158,6 +161,13 @@ impl Operator for OperatorService {
             time_ms: clock_watch::now().wall.0,
         }))
     }
+}
+
+/// Whether a text is a host and a port to which others can connect.
+fn is_address(text: &str) -> bool {
+    let address = text.parse::<http::uri::Authority>().ok().filter(|_| !text.contains('@'));
+    address
+        .is_some_and(|address| !address.host().is_empty() && address.port_u16().is_some_and(|port| port > 0))
 }
 
 fn of_change(error: &ChangeError) -> v1::ErrorDetail {

@@ -145,7 +145,7 @@ fn of_nothing() -> BTreeMap<&'static str, Option<ErrorCode>> {
         ("berth.v1.Nodes/Remove", Some(UnknownNode)),
         ("berth.v1.Logs/Read", Some(Invalid)),
         ("berth.v1.Operator/Members", None),
-        ("berth.v1.Operator/AddMember", None),
+        ("berth.v1.Operator/AddMember", Some(Invalid)),
         ("berth.v1.Operator/RemoveMember", Some(UnknownMember)),
         ("berth.v1.Operator/Status", None),
         ("berth.agent.v1.Agents/Session", None),

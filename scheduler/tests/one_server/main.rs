@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,10 +62,19 @@ async fn house() -> House {
 }
 
 async fn house_for(callers: Arc<dyn Identify>) -> House {
+    build(callers, Settings::default()).await
+}
+
+async fn house_with(raft: Settings) -> House {
+    build(Arc::new(Everyone), raft).await
+}
+
+async fn build(callers: Arc<dyn Identify>, raft: Settings) -> House {
     let dir = tempfile::tempdir().unwrap();
     let tasks = Tasks::new();
     let registry = Registry::new();
-    let server = Server::start_for(config(&dir), callers, &tasks, &registry, &Health::new()).await.unwrap();
+    let config = Config { raft, ..config(&dir) };
+    let server = Server::start_for(config, callers, &tasks, &registry, &Health::new()).await.unwrap();
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
     House { tasks, server, channel, registry, _dir: dir }

@@ -1,0 +1,74 @@
+//! What a server refuses, and how it says so.
+
+use berth_proto::convert::{job_spec, status};
+use berth_proto::v1::jobs_client::JobsClient;
+use berth_proto::v1::operator_client::OperatorClient;
+use berth_proto::v1::{AddMemberRequest, ErrorCode, ListJobsRequest, MembersRequest, SubmitRequest};
+use berth_scheduler::raft::config::Settings;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::{DEADLINE, House, a_job, house, house_with, wait_for_leader};
+
+const JOBS: u8 = 100;
+
+async fn submit(house: &House, number: u8) -> Result<(), Status> {
+    let mut spec = a_job(&["a"]);
+    spec.name = format!("j{number}");
+    let request = SubmitRequest {
+        tenant: spec.tenant.clone(),
+        job: spec.name.clone(),
+        spec: Some(job_spec::to_proto(&spec)),
+        start: false,
+        key: vec![number; 16].into(),
+    };
+    JobsClient::new(house.channel.clone()).submit(request).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_says_when_to_come_again_and_then_takes_what_it_refused() {
+    let raft = Settings { unanswered_max: 4, ..Settings::default() };
+    let house = std::sync::Arc::new(house_with(raft).await);
+    wait_for_leader(&house).await;
+    let mut waiting = JoinSet::new();
+    for number in 1..=JOBS {
+        let house = std::sync::Arc::clone(&house);
+        waiting.spawn(async move {
+            let mut refused = 0;
+            while let Err(answer) = submit(&house, number).await {
+                assert_eq!(answer.code(), Code::ResourceExhausted, "{answer}");
+                let detail = status::from_status(&answer).unwrap();
+                assert_eq!((detail.error(), detail.code.as_str()), (ErrorCode::Overloaded, "E503"));
+                let pause = detail.retry_after_ms.filter(|pause| *pause > 0).expect("it says when");
+                tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                refused += 1;
+            }
+            refused
+        });
+    }
+    let refused: Vec<u32> = tokio::time::timeout(DEADLINE, waiting.join_all()).await.unwrap();
+    assert!(refused.iter().sum::<u32>() > 0, "the queue was never full");
+    let mut jobs = JobsClient::new(house.channel.clone());
+    let list =
+        jobs.list(ListJobsRequest { page_size: 500, ..Default::default() }).await.unwrap().into_inner();
+    assert_eq!(list.jobs.len(), usize::from(JOBS), "each of them is there once");
+    house.tasks.begin_shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_cannot_be_reached_by_its_address_is_not_added() {
+    let house = house().await;
+    wait_for_leader(&house).await;
+    let mut operator = OperatorClient::new(house.channel.clone());
+    for address in ["", "10.0.0.4", "10.0.0.4:", ":7071", "10.0.0.4:0", "http://10.0.0.4:7071", "a b:1"] {
+        let answer = operator
+            .add_member(AddMemberRequest { address: address.into(), ..Default::default() })
+            .await
+            .unwrap_err();
+        assert_eq!(answer.code(), Code::InvalidArgument, "{address}: {answer}");
+        assert!(answer.message().contains("host:port"), "{address}: {answer}");
+    }
+    let members = operator.members(MembersRequest::default()).await.unwrap().into_inner();
+    assert_eq!(members.members.len(), 1);
+    house.tasks.begin_shutdown();
+}
