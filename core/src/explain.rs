@@ -7,11 +7,11 @@ mod place;
 #[cfg(test)]
 mod tests;
 
-use crate::id::{JobHandle, StepHandle, TaskHandle};
+use crate::id::{JobHandle, StepHandle, TaskHandle, TenantHandle};
 use crate::model::{RequestClass, Run, RunState, Step, StepState, TaskState};
 use crate::reason::WaitReason;
 use crate::resources;
-use crate::state::State;
+use crate::state::{QueueKey, State};
 
 pub use misfit::{Misfit, Obstacle, misfits};
 
@@ -49,6 +49,14 @@ pub fn job_waits(state: &State, handle: JobHandle) -> Option<WaitReason> {
     let job = state.job(handle);
     let at = job.cursor.filter(|_| job.enabled)?.next?;
     Some(WaitReason::Fire { at })
+}
+
+/// How many tasks of a tenant wait for a place before one of this priority that is submitted now.
+pub fn ahead(state: &State, tenant: TenantHandle, priority: u8) -> u64 {
+    let first = QueueKey { tenant, behind: 0, step: StepHandle(0) };
+    let last = QueueKey { tenant, behind: u8::MAX - priority, step: StepHandle(u64::MAX) };
+    let steps = state.index().queue.range(first..=last);
+    steps.map(|key| u64::from(state.step(key.step).ready())).sum()
 }
 
 fn dependency(state: &State, run: &Run, step: &Step) -> WaitReason {

@@ -32,8 +32,9 @@ usage: cargo xtask <verb>
                              --stop ends that engine
   guest [--test NAME | PROGRAM] [ARG..]
                              the cgroup v2 tests, another test program, or PROGRAM, in a QEMU guest
-  sim --seeds N [--seed S] [--seconds T]
-                             the simulated cluster
+  sim --seeds N [--seed S] [--seconds T] [--weather W] [--story 1]
+                             the simulated cluster; W is any, restless-agents, restless-schedules, wrong-clocks
+                             or lying-disks; a story tells what happens
   bench launch|log|state [ARG..]
                              a benchmark, in a release build
 

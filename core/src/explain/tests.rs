@@ -213,6 +213,21 @@ fn a_failed_task_says_when_it_is_tried_again_and_a_job_when_it_fires() {
 }
 
 #[test]
+fn a_new_task_comes_after_the_waiting_ones_of_its_tenant_that_matter_as_much() {
+    let mut house = House::new();
+    let node = house.node("n1");
+    let tenant = house.state.tenant_named("default").unwrap();
+    let array = TaskSpec { count: Count::Fixed(5), ..a_task("a", &[]) };
+    let run = house.run(JobSpec { priority: 50, ..a_job("usual", vec![array]) });
+    house.run(JobSpec { priority: 90, ..a_job("urgent", vec![a_task("a", &[])]) });
+    house.run(JobSpec { priority: 10, ..a_job("idle", vec![a_task("a", &[])]) });
+    let ahead_of = |house: &House| [10, 50, 90, 100].map(|priority| ahead(&house.state, tenant, priority));
+    assert_eq!(ahead_of(&house), [7, 6, 1, 0]);
+    house.place(house.task(run, 0, 0), node).unwrap();
+    assert_eq!(ahead_of(&house), [6, 5, 1, 0], "one that runs is in no line");
+}
+
+#[test]
 fn what_can_never_be_placed_is_told_before_it_is_submitted() {
     let mut house = House::new();
     let limit = [("memory".to_owned(), 512 << 20)].into();

@@ -78,8 +78,13 @@ fn queued(state: &State, owner: TenantHandle, spec: &JobSpec, misfits: &[Misfit]
                 continue;
             };
             let amount = |amount| resources::display(name, amount);
+            let line = match explain::ahead(state, owner, spec.priority) {
+                0 => "first in line".to_owned(),
+                1 => "behind 1 task of the tenant".to_owned(),
+                ahead => format!("behind {ahead} tasks of the tenant"),
+            };
             let message = format!(
-                "task {} is accepted and queued: tenant {} uses {} of its {} {name}, and it asks for {}",
+                "task {} is accepted and queued {line}: tenant {} uses {} of its {} {name}, and it asks for {}",
                 task.name,
                 tenant.name,
                 amount(used),

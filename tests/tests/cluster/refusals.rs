@@ -73,13 +73,18 @@ async fn over_quota_now(cluster: &Cluster) -> Result<()> {
 
     write(cluster, "second", "small", "500m", "true")?;
     let quota = ["tenant small uses 900m of its 1 cpu", "it asks for 500m"];
-    let all: Vec<&str> =
-        ["E401", "warning", "accepted and queued", "second.yaml:9"].iter().chain(&quota).copied().collect();
+    let all: Vec<&str> = ["E401", "warning", "accepted and queued first in line", "second.yaml:9"]
+        .iter()
+        .chain(&quota)
+        .copied()
+        .collect();
     says(&cluster.berth(&["job", "validate", "second.yaml"])?, 0, &all)?;
     let output = cluster.berth(&["job", "run", "second.yaml"])?;
     says(&output, 0, &all)?;
     let run = String::from_utf8(output.stdout)?;
     says(&cluster.berth(&["run", "show", run.trim()])?, 0, &quota)?;
+    let behind = ["E401", "behind 1 task of the tenant"];
+    says(&cluster.berth(&["job", "validate", "second.yaml"])?, 0, &behind)?;
     fs::write(gate, "")?;
     says(&cluster.berth(&["run", "wait", run.trim()])?, 0, &["succeeded"])
 }
