@@ -82,6 +82,9 @@ const GOLDEN: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 const PI: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7345;
 const E: u128 = 0xb7e1_5162_8aed_2a6a_bf71_5880_9cf4_f3c7;
 
+/// The place of a text's length; no field and no block has it.
+const LENGTH: u64 = u64::MAX;
+
 /// A value under a number, in the manner of SplitMix64 (Steele, Lea, Flood 2014) at twice the width. One number takes
 /// differing values to differing results. It guards against accidents, not against an adversary.
 #[inline]
@@ -166,7 +169,7 @@ impl Canonical for str {
             u128::from_le_bytes(block)
         });
         // The last block is filled up with zeros, so the blocks alone do not say how long the text is.
-        list(blocks).wrapping_add(mix(0, self.len() as u128))
+        list(blocks).wrapping_add(mix(LENGTH, self.len() as u128))
     }
 }
 

@@ -94,6 +94,7 @@ impl Action {
         match self {
             Action::Read => Role::Viewer,
             Action::Submit => Role::Submitter,
+            // Agents get a role of their own, and a node as their scope, once callers are told apart.
             Action::Operate | Action::Serve => Role::Operator,
         }
     }

@@ -155,7 +155,6 @@ impl Change<'_> {
         }
         self.state.tables.nodes.remove(handle);
         self.state.index.nodes.remove(name);
-        self.state.index.on_node.remove(&handle);
         self.emit(Event::NodeRemoved(handle));
         Ok(Reply::Done)
     }

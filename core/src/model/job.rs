@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::canonical::canonical;
+use crate::canonical::{Known, canonical};
 use crate::hash;
 use crate::id::{ClassHandle, RunHandle, RunId, SpecHandle, TenantHandle};
 use crate::job_spec::JobSpec;
@@ -100,19 +100,19 @@ pub struct SpecRecord {
     /// For each task, the places of the tasks that come directly after it. Derived.
     pub dependents: Arc<Vec<Vec<u16>>>,
     /// The request class of each task. Derived.
-    pub classes: Arc<Vec<ClassHandle>>,
+    pub classes: Known<Vec<ClassHandle>>,
     /// The hash of the spec. Derived; kept because the record changes with every use.
     pub key: u128,
 }
 
-// The content is the same for one handle for ever, so it is hashed once, as the key, and not at every use.
+// The content is the same for one handle for ever, so it is hashed once, and not at every use: the spec as its key.
 canonical!(SpecRecord { 1: users, 2: key, 3: classes } without { spec, dependents });
 
 impl SpecRecord {
     /// The record of a spec with so many users, whose tasks have these request classes.
     pub fn new(spec: Arc<JobSpec>, users: u64, classes: Vec<ClassHandle>) -> SpecRecord {
         let (dependents, key) = (Arc::new(dependents_of(&spec)), hash::of(&*spec));
-        SpecRecord { spec, users, dependents, classes: Arc::new(classes), key }
+        SpecRecord { spec, users, dependents, classes: classes.into(), key }
     }
 }
 

@@ -38,7 +38,7 @@ const FORMAT: &str = "format";
 /// Rises with every transaction; compared with the witness.
 const SEQUENCE: &str = "sequence";
 /// Raised when an older version could no longer read what is written.
-const FORMAT_NOW: u8 = 1;
+const FORMAT_NOW: u8 = 2;
 /// The log is read once, at the start; the cache only has to hold the pages that appends touch.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -64,8 +64,10 @@ pub enum Error {
         #[source]
         source: Box<redb::Error>,
     },
-    /// A newer version wrote this directory.
-    #[error("the log store has format {found}, this version reads {FORMAT_NOW}")]
+    /// Another release wrote this directory.
+    #[error(
+        "the data directory was written by another release: its log has format {found}, and this one reads {FORMAT_NOW}"
+    )]
     Format {
         /// What was found.
         found: u8,
