@@ -3,7 +3,6 @@
 
 mod gate;
 
-mod admission;
 mod agents;
 mod jobs;
 mod logs;

@@ -12,6 +12,8 @@ pub mod access;
 pub mod clock_watch;
 pub mod room;
 
+mod admission;
+
 pub mod log;
 
 pub mod disk;

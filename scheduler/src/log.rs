@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use berth_core::command::{Command, Envelope, FORMAT, Origin};
+use berth_core::apply::apply;
+use berth_core::command::{Command, Envelope, FORMAT, Origin, Submit};
 use berth_core::id::{EntryId, RequestId};
 use berth_core::reply::{Applied, Reply};
 use berth_core::state::State;
@@ -24,6 +25,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::access::Grant;
+use crate::admission;
 use crate::clock::{Doubt, Reading};
 use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
@@ -243,11 +245,12 @@ impl Log {
         let Some(term) = self.term_led().await else {
             return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
         };
-        if !self.room().admits(&request.command) {
-            return Err(detail(
-                ErrorCode::DiskFull,
-                "the disk of the leader is almost full: free some room there (`berth operator status` says which server leads)",
-            ));
+        let view = self.latest();
+        if let Some(first) = first_answer(&view, term, &request) {
+            return Ok((view.applied.index, first));
+        }
+        if let Some(objection) = self.objection(&view.state, &request.command) {
+            return Err(objection);
         }
         let late = |_| {
             let why = "the leader could not have it applied in time; ask again with the same key";
@@ -256,6 +259,18 @@ impl Log {
         let proposed = timeout(WRITE_WITHIN, self.propose(term, request)).await.map_err(late)?;
         let (entry, applied) = proposed.map_err(|error| of_propose(&error))?;
         Ok((entry.index, applied.reply.clone()))
+    }
+
+    /// What this member has as leader against a command, besides what the state machine will say.
+    fn objection(&self, state: &State, command: &Command) -> Option<ErrorDetail> {
+        if !self.room().admits(command) {
+            return Some(detail(
+                ErrorCode::DiskFull,
+                "the disk of the leader is almost full: free some room there (`berth operator status` says which server leads)",
+            ));
+        }
+        let Command::Submit(Submit { spec: Some(spec), .. }) = command else { return None };
+        admission::refusal(state, spec)
     }
 
     /// The term in which this member leads, if it does. One that has just been elected is waited for: all that it needs
@@ -387,6 +402,16 @@ impl ForwardHandler for Forwarded {
         };
         Ok(peer::ErrandReply { answer: Some(answer) }.encode_to_vec().into())
     }
+}
+
+/// The answer to a request whose key is known in a leader's view. It is given whatever speaks against such a command by
+/// now, and without a write: of earlier terms all is in that view.
+fn first_answer(view: &View, term: u64, request: &Request) -> Option<Reply> {
+    view.state.tables().requests.get(&request.key?)?;
+    let entry = EntryId { term, index: view.applied.index };
+    let envelope = request.clone().into_envelope(&view.state, term, view.state.tables().header.time);
+    // It changes nothing, and says so if the key was used for something else.
+    Some(apply(&mut view.state.clone(), entry, envelope).reply)
 }
 
 fn of_propose(error: &ProposeError) -> ErrorDetail {

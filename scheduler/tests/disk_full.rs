@@ -154,15 +154,26 @@ async fn status(server: &Server) -> StatusReply {
     client.status(StatusRequest {}).await.unwrap().into_inner()
 }
 
-/// Tries until a submission is taken or refused for want of room, as is wished.
-async fn submit_until(server: &Server, key: u128, taken: bool) -> Option<RunId> {
+/// Tries until a submission is taken.
+async fn submit_until_taken(server: &Server, key: u128) -> Option<RunId> {
     let began = Instant::now();
     loop {
         match write(server, submit(key)).await {
-            Ok((_, Reply::Submitted { run, .. })) if taken => return run,
-            Err(detail) if !taken && detail.error() == ErrorCode::DiskFull => {
+            Ok((_, Reply::Submitted { run, .. })) => return run,
+            other => assert!(began.elapsed() < DEADLINE, "{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Submits new jobs, with keys from this one on, until one is refused for want of room.
+async fn submit_until_refused(server: &Server, first: u128) {
+    let began = Instant::now();
+    for key in first.. {
+        match write(server, submit(key)).await {
+            Err(detail) if detail.error() == ErrorCode::DiskFull => {
                 assert_eq!(detail.code, "E506");
-                return None;
+                return;
             }
             other => assert!(began.elapsed() < DEADLINE, "{other:?}"),
         }
@@ -175,22 +186,30 @@ async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
     let Some(disk) = Disk::new() else { return };
     let (server, tasks) = start(disk.dir.path()).await;
     write(&server, tenant()).await.unwrap();
-    let run = submit_until(&server, 2, true).await.unwrap();
+    let run = submit_until_taken(&server, 2).await.unwrap();
     disk.fill(DISK_BYTES * 4 / 100);
-    submit_until(&server, 3, false).await;
+    submit_until_refused(&server, 1_000).await;
+    let again = write(&server, submit(2)).await;
+    assert!(
+        matches!(again, Ok((_, Reply::Submitted { run: first, .. })) if first == Some(run)),
+        "what was taken before gets its first answer: {again:?}"
+    );
     let cancel = request(4, Command::CancelRun { run });
     write(&server, cancel).await.unwrap();
 
     disk.fill(DISK_BYTES / 100);
-    let began = Instant::now();
-    while let Ok(answer) = write(&server, request(5, Command::CancelRun { run })).await {
+    let (began, mut key) = (Instant::now(), 2_000);
+    while let Ok(answer) = write(&server, request(key, Command::CancelRun { run })).await {
+        key += 1;
         assert!(began.elapsed() < DEADLINE, "still taken: {answer:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let again = write(&server, request(4, Command::CancelRun { run })).await;
+    assert!(again.is_ok(), "an answer that is known needs no room: {again:?}");
     let alarms = status(&server).await.alarms;
     assert!(alarms.iter().any(|alarm| alarm.contains("less than 2 % of the disk")), "{alarms:?}");
     disk.empty();
-    submit_until(&server, 3, true).await;
+    submit_until_taken(&server, 3).await;
     assert!(status(&server).await.alarms.is_empty());
     tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
@@ -201,7 +220,7 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
     let Some(disk) = Disk::new() else { return };
     let (server, tasks) = start(disk.dir.path()).await;
     write(&server, tenant()).await.unwrap();
-    submit_until(&server, 2, true).await.unwrap();
+    submit_until_taken(&server, 2).await.unwrap();
     let mut acknowledged = 2;
 
     // Past the look at the disk, as when it fills within a second.
@@ -241,7 +260,7 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
     for key in 2..=acknowledged {
         assert!(view.state.job_named(owner, &format!("job-{key}")).is_some(), "job {key} was acknowledged");
     }
-    submit_until(&server, 1_000, true).await;
+    submit_until_taken(&server, 1_000).await;
     tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
 }

@@ -11,8 +11,9 @@ use berth_proto::v1::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
-use super::{admission, failed, invalid, key, page, render, unknown};
+use super::{failed, invalid, key, page, render, unknown};
 use crate::access::{Resource, Scope};
+use crate::admission;
 use crate::log::Log;
 
 /// How many of a job's runs can be shown with it.
@@ -40,11 +41,6 @@ impl Jobs for JobsService {
         let spec = spec.map_err(|error| failed(&of_invalid(&error.inside("spec"))))?;
         if spec.is_none() && !request.start {
             return Err(invalid("start", "asks for nothing: neither a spec nor a start"));
-        }
-        if let Some(spec) = &spec
-            && let Some(refusal) = admission::refusal(&admitted.behind.latest().state, spec)
-        {
-            return Err(failed(&refusal));
         }
         let submit = Submit {
             tenant: request.tenant,

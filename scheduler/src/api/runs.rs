@@ -1,7 +1,7 @@
 use std::pin::Pin;
 
 use berth_core::command::Command;
-use berth_core::id::{IdPrefix, RunHandle, RunId, StepHandle, TaskHandle};
+use berth_core::id::{IdPrefix, RequestId, RunHandle, RunId, StepHandle, TaskHandle};
 use berth_core::state::State;
 use berth_core::time::Timestamp;
 use berth_proto::v1::runs_server::Runs;
@@ -106,9 +106,11 @@ impl Runs for RunsService {
         let (admitted, request) = self.gate.admit(request, |request| Resource::within(&request.tenant))?;
         let key = key(&request.key)?;
         let view = admitted.read(false).await?;
-        let run = match run_with_prefix(&view.state, &request.run, admitted.scope())? {
-            Known::Kept(handle) => view.state.run(handle).id,
-            Known::Summary(id) => id,
+        let run = match run_with_prefix(&view.state, &request.run, admitted.scope()) {
+            Ok(Known::Kept(handle)) => view.state.run(handle).id,
+            Ok(Known::Summary(id)) => id,
+            // Forgotten since it was cancelled: the first answer stands.
+            Err(refused) => cancelled(&view.state, &request.run, key).ok_or(refused)?,
         };
         let (index, _) = admitted.write(key, Command::CancelRun { run }).await?;
         Ok(Response::new(v1::CancelRunReply { run: run.to_string(), index }))
@@ -157,6 +159,14 @@ pub(super) fn run_with_prefix(state: &State, prefix: &str, scope: &Scope) -> Res
             format!("more than one run begins with `{prefix}`; give more of the id"),
         )),
     }
+}
+
+/// The run of which nothing is left while a request with this key is still known; given by its whole id.
+fn cancelled(state: &State, run: &str, key: Option<RequestId>) -> Option<RunId> {
+    let run: RunId = run.parse().ok()?;
+    state.tables().requests.get(&key?)?;
+    let forgotten = state.run_with_id(run).is_none() && state.tables().summaries.get(&run).is_none();
+    forgotten.then_some(run)
 }
 
 /// The steps of a run with that name; all of them when it is empty.

@@ -8,7 +8,7 @@ use berth_scheduler::raft::config::Settings;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::{DEADLINE, House, a_job, house, house_with, wait_for_leader};
+use crate::{DEADLINE, House, Played, a_job, house, house_with, wait_for_leader};
 
 const JOBS: u8 = 100;
 
@@ -70,5 +70,30 @@ async fn a_member_that_cannot_be_reached_by_its_address_is_not_added() {
     }
     let members = operator.members(MembersRequest::default()).await.unwrap().into_inner();
     assert_eq!(members.members.len(), 1);
+    house.tasks.begin_shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_gets_its_first_answer_although_it_would_be_refused_by_now() {
+    let house = house().await;
+    wait_for_leader(&house).await;
+    let mut spec = a_job(&["a"]);
+    spec.tasks[0].resources.insert("cpu".into(), 5_000);
+    let request = |key: u8| SubmitRequest {
+        tenant: spec.tenant.clone(),
+        job: spec.name.clone(),
+        spec: Some(job_spec::to_proto(&spec)),
+        start: true,
+        key: vec![key; 16].into(),
+    };
+    let mut jobs = JobsClient::new(house.channel.clone());
+    let first = jobs.submit(request(1)).await.unwrap().into_inner();
+    // The first node, and too small. It is welcomed once it is in the state.
+    let mut agent = Played::connect(&house.channel, "n1").await;
+    agent.next().await;
+    let refused = status::from_status(&jobs.submit(request(2)).await.unwrap_err()).unwrap();
+    assert_eq!((refused.error(), refused.code.as_str()), (ErrorCode::NeverFits, "E402"), "{refused:?}");
+    let again = jobs.submit(request(1)).await.unwrap().into_inner();
+    assert_eq!((again.run, again.version), (first.run, first.version));
     house.tasks.begin_shutdown();
 }

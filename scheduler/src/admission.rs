@@ -15,7 +15,7 @@ use crate::clock_watch;
 const WAITS: &str = "it will wait until a node that can take it joins";
 
 /// All of it, and whether submitting the spec would change anything.
-pub(super) fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
+pub(crate) fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>, bool) {
     let Some(tenant) = state.tenant_named(&spec.tenant) else {
         let message = format!("tenant `{}` is not found or not visible to you", spec.tenant);
         let help = "an operator adds tenants with `berth tenant apply`";
@@ -42,9 +42,9 @@ pub(super) fn violations(state: &State, spec: &JobSpec) -> (Vec<FieldViolation>,
     (violations, changes)
 }
 
-/// Refuses a spec of which a task is larger than every node. Limits are left to the log, which knows them exactly; nodes
-/// come and go, so that they are asked for once, here, and not whenever a log is replayed.
-pub(super) fn refusal(state: &State, spec: &JobSpec) -> Option<ErrorDetail> {
+/// Refuses a spec of which a task is larger than every node. Limits are left to the state machine, which knows them
+/// exactly; nodes come and go, so that they are asked for once, by the leader, and not whenever a log is replayed.
+pub(crate) fn refusal(state: &State, spec: &JobSpec) -> Option<ErrorDetail> {
     let too_large = |misfit: &Misfit| matches!(misfit.obstacle, Obstacle::Nodes(_));
     let misfits: Vec<Misfit> = explain::misfits(state, spec).into_iter().filter(too_large).collect();
     let violations = misfits.iter().map(never_fits).collect();
