@@ -1,10 +1,11 @@
 //! The replicated log as the rest of the server sees it: commands go in and are answered, and what was read is at
 //! least as new as the question. Works on every member; a follower asks the leader.
 
+mod bounds;
 mod leadership;
+mod tries;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use berth_core::apply::apply;
@@ -22,35 +23,34 @@ use berth_proto::v1::{ErrorCode, ErrorDetail};
 use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout_at;
 
 use crate::access::Grant;
 use crate::admission;
 use crate::clock::{Doubt, Reading};
 use crate::clock_watch::{self, Clocks};
 use crate::publish::{View, Views};
-use crate::raft::driver::{ProposeError, ReadError, Role};
+use crate::raft::driver::{ProposeError, ReadError, Role, Status};
 use crate::raft::membership::MemberId;
 use crate::raft::node::{Class, NodeHandle};
 use crate::raft::transport::{self, ForwardHandler};
 use crate::room::Room;
 
+pub use bounds::Bounds;
 use leadership::Leadership;
+use tries::Tries;
 
 /// How soon a proposal may be tried again that found no room on the disk, in milliseconds.
 const RETRY_NO_ROOM_MS: u64 = 1_000;
 
-/// A client's write that the leader has not applied by then is answered all the same: its log may have it or not.
-const WRITE_WITHIN: Duration = Duration::from_secs(3);
-/// For so long after it came a write waits for a leader, and is tried again where that is safe: an election mostly takes
-/// less, and the client need not look for the new leader. With [`WRITE_WITHIN`] it stays below the time that clients
-/// give one server.
-const LEADER_WITHIN: Duration = Duration::from_millis(1_500);
-/// Writes that wait so; whoever has more is told at once that there is no leader.
+/// Requests that wait for a leader; whoever has more is told at once that there is none.
 const WAITING_MAX: usize = 256;
 
 /// When to ask again while the time is not known for certain.
 const UNMEASURED_RETRY_MS: u64 = 50;
+
+/// What is told of a leader that was asked in vain.
+const UNANSWERED: &str = "the leader did not answer in time; ask again with the same key";
 
 /// A command with what the proposer has to know of it.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ pub struct Log {
     views: Views,
     clocks: Clocks,
     room: watch::Receiver<Room>,
-    /// Places for writes that wait for a leader.
+    /// Places for requests that wait for a leader.
     waiting: Arc<Semaphore>,
 }
 
@@ -135,61 +135,64 @@ impl Log {
         key: Option<RequestId>,
         command: Command,
     ) -> Result<(u64, Reply), ErrorDetail> {
+        self.write_within(Bounds::from_now(), grant, key, command).await
+    }
+
+    /// [`Log::write`] as a part of a request that came before.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_within(
+        &self,
+        bounds: Bounds,
+        grant: &Grant,
+        key: Option<RequestId>,
+        command: Command,
+    ) -> Result<(u64, Reply), ErrorDetail> {
         if !grant.writes() {
             return Err(detail(ErrorCode::Internal, "what was granted for looking writes nothing"));
         }
         let request = Request { key, actor: grant.subject().to_owned(), origin: grant.origin(), command };
-        let (index, reply) = self.write_at_leader(request).await?;
+        let (index, reply) = self.write_at_leader(request, bounds).await?;
+        if let Reply::Refused(refusal) = reply {
+            return Err(of_refusal(&refusal));
+        }
         // What was written can be read on this member from here on.
-        let lags = |_| {
+        let lags = || {
             let why = "it was applied, but this server lags behind; ask again with the same key";
             detail(ErrorCode::UnknownOutcome, why)
         };
-        self.node.wait_applied(index).await.map_err(lags)?;
-        match reply {
-            Reply::Refused(refusal) => Err(of_refusal(&refusal)),
-            reply => Ok((index, reply)),
-        }
+        let applied = timeout_at(bounds.answer, self.node.wait_applied(index)).await;
+        applied.map_err(|_| lags())?.map_err(|_| lags())?;
+        Ok((index, reply))
     }
 
     /// Tries until there is an answer, while the leader changes and that is safe.
-    async fn write_at_leader(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
-        let until = Instant::now() + LEADER_WITHIN;
-        let mut in_doubt = false;
+    async fn write_at_leader(&self, request: Request, bounds: Bounds) -> Result<(u64, Reply), ErrorDetail> {
+        let mut tries = Tries::new(request.key.is_some());
         loop {
             let before = Leadership::of(&self.node.status().borrow());
             let here = self.node.status().borrow().role == Role::Leader;
+            let this_try = Bounds::of_try().within(bounds);
             let tried = match here {
-                true => self.write_here(request.clone()).await,
-                false => self.forward(request.clone()).await,
+                true => self.write_here(request.clone(), this_try).await,
+                false => self.forward(request.clone(), this_try).await,
             };
             let error = match tried {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let unknown = error.error() == ErrorCode::UnknownOutcome;
-            in_doubt |= unknown;
-            let may_repeat = match error.error() {
-                ErrorCode::NotLeader | ErrorCode::NoLeader => true,
-                // With its key it has one effect, however often it is sent.
-                _ => unknown && request.key.is_some(),
-            };
-            if !may_repeat || !self.may_try_again(before, until).await {
-                // What the last try came to says nothing of the first.
-                return Err(if in_doubt && !unknown {
-                    detail(ErrorCode::UnknownOutcome, error.message)
-                } else {
-                    error
-                });
+            if !tries.failed(&error) || !self.may_try_again(before, bounds).await {
+                return Err(tries.answer(error));
             }
         }
     }
 
     /// After a try under this leadership has failed: waits for another one; `false` when there is no time or room for
     /// that.
-    async fn may_try_again(&self, before: Leadership, until: Instant) -> bool {
+    async fn may_try_again(&self, before: Leadership, bounds: Bounds) -> bool {
         let Ok(_place) = self.waiting.try_acquire() else { return false };
-        before.gives_way(self.node.status(), until).await
+        before.gives_way(self.node.status(), bounds.leader).await
     }
 
     /// A view in which everything is that was true when this was called; with `stale_ok` the latest one here.
@@ -197,13 +200,33 @@ impl Log {
     /// # Errors
     /// When no leader confirms it in time.
     pub async fn read(&self, stale_ok: bool) -> Result<Arc<View>, ErrorDetail> {
-        if !stale_ok {
-            let index = self.node.read_index().await.map_err(|error| of_read(&error))?;
-            let mut views = self.views.clone();
-            let stopping = || detail(ErrorCode::NoLeader, "this server is stopping");
-            return views.at_least(index).await.ok_or_else(stopping);
+        self.read_within(Bounds::from_now(), stale_ok).await
+    }
+
+    /// [`Log::read`] as a part of a request that came before.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read_within(&self, bounds: Bounds, stale_ok: bool) -> Result<Arc<View>, ErrorDetail> {
+        if stale_ok {
+            return Ok(self.latest());
         }
-        Ok(self.latest())
+        loop {
+            let before = Leadership::of(&self.node.status().borrow());
+            let asked = timeout_at(bounds.answer, self.node.read_index()).await;
+            let error = match asked.unwrap_or(Err(ReadError::Timeout)) {
+                Ok(index) => {
+                    let mut views = self.views.clone();
+                    let stopping = || detail(ErrorCode::NoLeader, "this server is stopping");
+                    return views.at_least(index).await.ok_or_else(stopping);
+                }
+                Err(error) => error,
+            };
+            let another = matches!(error, ReadError::NotLeader { .. });
+            if !another || !self.may_try_again(before, bounds).await {
+                return Err(of_read(&error));
+            }
+        }
     }
 
     /// Proposes a command in `term` and waits until it is applied.
@@ -241,10 +264,8 @@ impl Log {
         self.node.status().borrow().leader_ready_term.is_some()
     }
 
-    async fn write_here(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
-        let Some(term) = self.term_led().await else {
-            return Err(detail(ErrorCode::NotLeader, "this member does not lead"));
-        };
+    async fn write_here(&self, request: Request, bounds: Bounds) -> Result<(u64, Reply), ErrorDetail> {
+        let term = self.term_led(bounds).await?;
         let view = self.latest();
         if let Some(first) = first_answer(&view, term, &request) {
             return Ok((view.applied.index, first));
@@ -256,7 +277,7 @@ impl Log {
             let why = "the leader could not have it applied in time; ask again with the same key";
             detail(ErrorCode::UnknownOutcome, why)
         };
-        let proposed = timeout(WRITE_WITHIN, self.propose(term, request)).await.map_err(late)?;
+        let proposed = timeout_at(bounds.answer, self.propose(term, request)).await.map_err(late)?;
         let (entry, applied) = proposed.map_err(|error| of_propose(&error))?;
         Ok((entry.index, applied.reply.clone()))
     }
@@ -273,15 +294,24 @@ impl Log {
         admission::refusal(state, spec)
     }
 
-    /// The term in which this member leads, if it does. One that has just been elected is waited for: all that it needs
-    /// is the first entry of its term.
-    async fn term_led(&self) -> Option<u64> {
+    /// The term in which this member leads. One that has just been elected is waited for: all that it needs is the first
+    /// entry of its term.
+    async fn term_led(&self, bounds: Bounds) -> Result<u64, ErrorDetail> {
         let mut status = self.node.status();
-        let settled = status.wait_for(|now| now.role != Role::Leader || now.leader_ready_term.is_some());
-        timeout(LEADER_WITHIN, settled).await.ok()?.ok()?.leader_ready_term
+        let settled = |now: &Status| now.role != Role::Leader || now.leader_ready_term.is_some();
+        let waits = !settled(&status.borrow());
+        if waits {
+            let full =
+                |_| detail(ErrorCode::NoLeader, "the leader was elected just now, and many wait for it");
+            let _place = self.waiting.try_acquire().map_err(full)?;
+            // What has not come by then is seen below.
+            let _ = timeout_at(bounds.leader, status.wait_for(settled)).await;
+        }
+        let term = status.borrow().leader_ready_term;
+        term.ok_or_else(|| detail(ErrorCode::NotLeader, "this member does not lead"))
     }
 
-    async fn forward(&self, request: Request) -> Result<(u64, Reply), ErrorDetail> {
+    async fn forward(&self, request: Request, bounds: Bounds) -> Result<(u64, Reply), ErrorDetail> {
         let envelope = Envelope {
             format: FORMAT,
             feature_level: 0,
@@ -295,7 +325,8 @@ impl Log {
         };
         let errand = Errand::Command(envelope::encode(&envelope).into());
         let unreadable = || detail(ErrorCode::UnknownOutcome, "the leader's answer cannot be read");
-        match self.run_errand(errand).await? {
+        let late = |_| detail(ErrorCode::UnknownOutcome, UNANSWERED);
+        match timeout_at(bounds.answer, self.run_errand(errand)).await.map_err(late)?? {
             Answer::Applied(applied) => {
                 Ok((applied.index, reply::decode(&applied.reply).map_err(|_| unreadable())?))
             }
@@ -383,7 +414,7 @@ impl Forwarded {
             origin: envelope.origin,
             command: envelope.command,
         };
-        let (index, answer) = log.write_here(request).await?;
+        let (index, answer) = log.write_here(request, Bounds::of_try()).await?;
         Ok(Answer::Applied(peer::ErrandApplied { index, reply: reply::encode(&answer).into() }))
     }
 }
@@ -443,10 +474,7 @@ fn of_transport(error: &transport::Error) -> ErrorDetail {
         transport::Error::NoLeader | transport::Error::UnknownMember(_) => {
             detail(ErrorCode::NoLeader, "no leader is known here; nothing was applied")
         }
-        transport::Error::Unanswered { .. } => detail(
-            ErrorCode::UnknownOutcome,
-            "the leader did not answer in time; ask again with the same key",
-        ),
+        transport::Error::Unanswered { .. } => detail(ErrorCode::UnknownOutcome, UNANSWERED),
         transport::Error::Failed { status, .. } => status::from_status(status).unwrap_or_else(|| {
             // The connection may have been cut after the leader took it.
             detail(ErrorCode::UnknownOutcome, "the leader did not answer")

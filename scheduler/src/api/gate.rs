@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 
 use super::{failed, unknown};
 use crate::access::{Access, Grant, Resource, Scope};
-use crate::log::Log;
+use crate::log::{Bounds, Log};
 use crate::publish::View;
 
 /// What a service works with, behind the one way to it: a handler gets at it only with a request that is authorised.
@@ -30,7 +30,7 @@ impl<S> Gate<S> {
         let access = access.ok_or_else(|| unknown(ErrorCode::Internal, "the request came past the gate"))?;
         let grant = access.authorize(resource(request.get_ref()));
         let grant = grant.map_err(|denied| unknown(ErrorCode::Denied, denied.to_string()))?;
-        Ok((Admitted { behind: &self.0, grant }, request.into_inner()))
+        Ok((Admitted { behind: &self.0, grant, bounds: Bounds::from_now() }, request.into_inner()))
     }
 }
 
@@ -40,6 +40,8 @@ pub(super) struct Admitted<'a, S> {
     /// What the service works with.
     pub(super) behind: &'a S,
     grant: Grant,
+    /// For all that is read and written for it together.
+    bounds: Bounds,
 }
 
 impl<S> Admitted<'_, S> {
@@ -52,7 +54,7 @@ impl<S> Admitted<'_, S> {
 impl<S: AsRef<Log>> Admitted<'_, S> {
     /// A view that is as new as the request, or with `stale_ok` the latest one here.
     pub(super) async fn read(&self, stale_ok: bool) -> Result<Arc<View>, Status> {
-        self.behind.as_ref().read(stale_ok).await.map_err(|error| failed(&error))
+        self.behind.as_ref().read_within(self.bounds, stale_ok).await.map_err(|error| failed(&error))
     }
 
     /// Has a command applied for the caller.
@@ -61,7 +63,8 @@ impl<S: AsRef<Log>> Admitted<'_, S> {
         key: Option<RequestId>,
         command: Command,
     ) -> Result<(u64, Reply), Status> {
-        self.behind.as_ref().write(&self.grant, key, command).await.map_err(|error| failed(&error))
+        let written = self.behind.as_ref().write_within(self.bounds, &self.grant, key, command).await;
+        written.map_err(|error| failed(&error))
     }
 }
 
