@@ -27,8 +27,10 @@ const CALLS_MAX: usize = 8;
 /// One request, and who waits for its answer.
 pub(super) struct Forwarded {
     pub(super) request: Bytes,
-    pub(super) reply: oneshot::Sender<Result<Bytes, Status>>,
+    pub(super) reply: Asker,
 }
+
+type Asker = oneshot::Sender<Result<Bytes, Status>>;
 
 /// Sends what is to be forwarded to one peer.
 pub(super) struct Forwarder {
@@ -55,18 +57,13 @@ impl Forwarder {
 
     /// One call with the first request and all that wait behind it.
     fn call(&mut self, first: Forwarded) -> impl Future<Output = ()> + use<> {
-        let mut bytes = first.request.len();
-        let mut requests = vec![first.request];
-        let mut askers = vec![first.reply];
-        while bytes < CALL_BYTES && requests.len() < CALL_REQUESTS_MAX {
-            let Ok(Forwarded { request, reply }) = self.waiting.try_recv() else { break };
-            bytes += request.len();
-            requests.push(request);
-            askers.push(reply);
-        }
+        let (requests, askers) = gather(first, &mut self.waiting);
         let mut client = client(self.channel.clone());
         let identity = Some(self.shared.own.clone());
         async move {
+            if requests.is_empty() {
+                return;
+            }
             let answered = client.forward(ForwardRequest { identity, requests }).await;
             let mut answers = match answered {
                 Ok(reply) => reply.into_inner().answers.into_iter().map(result_of).collect(),
@@ -79,6 +76,23 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// The requests of one call, and who waits for each answer. Whoever has stopped waiting has tried again by now, or has
+/// told that the outcome is unknown; the leader is spared what would only be done late.
+fn gather(first: Forwarded, waiting: &mut mpsc::Receiver<Forwarded>) -> (Vec<Bytes>, Vec<Asker>) {
+    let (mut requests, mut askers, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut next = Some(first);
+    while let Some(Forwarded { request, reply }) = next {
+        if !reply.is_closed() {
+            bytes += request.len();
+            requests.push(request);
+            askers.push(reply);
+        }
+        let room = bytes < CALL_BYTES && requests.len() < CALL_REQUESTS_MAX;
+        next = if room { waiting.try_recv().ok() } else { None };
+    }
+    (requests, askers)
 }
 
 /// Answers the requests of one call, all at the same time.
@@ -104,5 +118,46 @@ fn result_of(answer: ForwardAnswer) -> Result<Bytes, Status> {
             Err(Status::with_details(Code::from_i32(code), message, details))
         }
         None => Err(Status::unknown("the leader's answer cannot be read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_carries_what_waits_and_nothing_whose_asker_has_gone() {
+        let (queue, mut waiting) = mpsc::channel(16);
+        let mut patient = Vec::new();
+        let mut ask = |request: &'static str, stays: bool| {
+            let (reply, answer) = oneshot::channel();
+            if stays {
+                patient.push(answer);
+            }
+            Forwarded { request: Bytes::from_static(request.as_bytes()), reply }
+        };
+        for (request, stays) in [("b", true), ("c", false), ("d", true)] {
+            queue.send(ask(request, stays)).await.unwrap();
+        }
+        let (requests, askers) = gather(ask("a", false), &mut waiting);
+        assert_eq!((requests, askers.len()), (vec![Bytes::from_static(b"b"), Bytes::from_static(b"d")], 2));
+        let (requests, _) = gather(ask("e", false), &mut waiting);
+        assert!(requests.is_empty(), "nobody waits for this call");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_a_call_waits_for_the_next() {
+        let (queue, mut waiting) = mpsc::channel(CALL_REQUESTS_MAX);
+        let mut answers = Vec::new();
+        let mut ask = || {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Forwarded { request: Bytes::new(), reply }
+        };
+        for _ in 0..CALL_REQUESTS_MAX {
+            queue.send(ask()).await.unwrap();
+        }
+        let (requests, _askers) = gather(ask(), &mut waiting);
+        assert_eq!((requests.len(), waiting.len()), (CALL_REQUESTS_MAX, 1));
     }
 }
