@@ -278,8 +278,19 @@ impl Log {
             detail(ErrorCode::UnknownOutcome, why)
         };
         let proposed = timeout_at(bounds.answer, self.propose(term, request)).await.map_err(late)?;
-        let (entry, applied) = proposed.map_err(|error| of_propose(&error))?;
+        let (entry, applied) = proposed.map_err(|error| self.why_not_proposed(&error))?;
         Ok((entry.index, applied.reply.clone()))
+    }
+
+    /// A leader that hands over is only for a moment too busy for everything; the next one takes it.
+    fn why_not_proposed(&self, error: &ProposeError) -> ErrorDetail {
+        let hands_over = self.node.status().borrow().handing_over;
+        match error {
+            ProposeError::Busy { .. } if hands_over => {
+                detail(ErrorCode::NotLeader, "this member hands its leadership over")
+            }
+            error => of_propose(error),
+        }
     }
 
     /// What this member has as leader against a command, besides what the state machine will say.

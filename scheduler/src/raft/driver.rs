@@ -305,6 +305,7 @@ impl<O> Driver<O> {
             role: Role::from(self.raw.raft.state),
             leader: self.leader(),
             leader_ready_term: self.leader_ready,
+            handing_over: self.raw.raft.lead_transferee.is_some(),
             applied: self.applied,
             commit: self.raw.raft.raft_log.committed,
             membership: Arc::clone(&self.membership),

@@ -276,6 +276,8 @@ pub struct Status {
     pub leader: Option<MemberId>,
     /// The term in which it leads and has applied the term's first entry: only then may it act as leader.
     pub leader_ready_term: Option<u64>,
+    /// It leads and hands that over to another member. Proposals are refused as busy until this has come to an end.
+    pub handing_over: bool,
     /// The last entry applied.
     pub applied: EntryId,
     /// The last index known to be committed.
@@ -293,6 +295,7 @@ impl Status {
             role: Role::Follower,
             leader: None,
             leader_ready_term: None,
+            handing_over: false,
             applied: EntryId::default(),
             commit: 0,
             membership,
