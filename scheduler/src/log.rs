@@ -2,41 +2,37 @@
 //! least as new as the question. Works on every member; a follower asks the leader.
 
 mod bounds;
+mod errands;
+mod errors;
 mod leadership;
 mod tries;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use berth_core::apply::apply;
 use berth_core::command::{Command, Envelope, FORMAT, Origin, Submit};
 use berth_core::id::{EntryId, RequestId};
 use berth_core::reply::{Applied, Reply};
 use berth_core::state::State;
 use berth_core::time::Timestamp;
-use berth_proto::convert::status::{detail, of_refusal, to_status};
-use berth_proto::convert::{envelope, reply, status};
-use berth_proto::peer;
-use berth_proto::peer::errand::Errand;
-use berth_proto::peer::errand_reply::Answer;
+use berth_proto::convert::envelope;
+use berth_proto::convert::status::{detail, of_refusal};
 use berth_proto::v1::{ErrorCode, ErrorDetail};
-use prost::Message as _;
-use prost::bytes::Bytes;
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 
 use crate::access::Grant;
 use crate::admission;
 use crate::clock::{Doubt, Reading};
-use crate::clock_watch::{self, Clocks};
+use crate::clock_watch::Clocks;
 use crate::publish::{View, Views};
 use crate::raft::driver::{ProposeError, ReadError, Role, Status};
-use crate::raft::membership::MemberId;
 use crate::raft::node::{Class, NodeHandle};
-use crate::raft::transport::{self, ForwardHandler};
 use crate::room::Room;
 
 pub use bounds::Bounds;
+pub use errands::Forwarded;
+use errors::{of_propose, of_read};
 use leadership::Leadership;
 use tries::Tries;
 
@@ -48,9 +44,6 @@ const WAITING_MAX: usize = 256;
 
 /// When to ask again while the time is not known for certain.
 const UNMEASURED_RETRY_MS: u64 = 50;
-
-/// What is told of a leader that was asked in vain.
-const UNANSWERED: &str = "the leader did not answer in time; ask again with the same key";
 
 /// A command with what the proposer has to know of it.
 #[derive(Debug, Clone)]
@@ -321,129 +314,6 @@ impl Log {
         let term = status.borrow().leader_ready_term;
         term.ok_or_else(|| detail(ErrorCode::NotLeader, "this member does not lead"))
     }
-
-    async fn forward(&self, request: Request, bounds: Bounds) -> Result<(u64, Reply), ErrorDetail> {
-        let envelope = Envelope {
-            format: FORMAT,
-            feature_level: 0,
-            cluster_epoch: 0,
-            term: 0,
-            time: Timestamp(0),
-            request: request.key,
-            actor: request.actor,
-            origin: request.origin,
-            command: request.command,
-        };
-        let errand = Errand::Command(envelope::encode(&envelope).into());
-        let unreadable = || detail(ErrorCode::UnknownOutcome, "the leader's answer cannot be read");
-        let late = |_| detail(ErrorCode::UnknownOutcome, UNANSWERED);
-        match timeout_at(bounds.answer, self.run_errand(errand)).await.map_err(late)?? {
-            Answer::Applied(applied) => {
-                Ok((applied.index, reply::decode(&applied.reply).map_err(|_| unreadable())?))
-            }
-            Answer::Address(_) | Answer::TimeMs(_) | Answer::Hash(_) => Err(unreadable()),
-        }
-    }
-
-    /// Where clients and agents reach the leader; empty when that is not known.
-    pub async fn leader_address(&self) -> String {
-        match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
-            Ok(Answer::Address(address)) => address,
-            Ok(Answer::Applied(_) | Answer::TimeMs(_) | Answer::Hash(_)) | Err(_) => String::new(),
-        }
-    }
-
-    /// What another member's wall clock shows; `None` when it does not say.
-    pub async fn time_of(&self, member: MemberId) -> Option<Timestamp> {
-        let errand = peer::Errand { errand: Some(Errand::AskTime(peer::AskTime {})) };
-        let answer = self.node.ask(member, errand.encode_to_vec().into()).await.ok()?;
-        match peer::ErrandReply::decode(answer).ok()?.answer? {
-            Answer::TimeMs(time) => Some(Timestamp(time)),
-            Answer::Applied(_) | Answer::Address(_) | Answer::Hash(_) => None,
-        }
-    }
-
-    /// Says that only the leader can do this, and where it is.
-    pub async fn not_leader(&self) -> ErrorDetail {
-        let leader_address = self.leader_address().await;
-        ErrorDetail { leader_address, ..detail(ErrorCode::NotLeader, "this member does not lead") }
-    }
-
-    /// The hash of another member's state at an index, if it has kept it and answers.
-    pub async fn hash_of(&self, member: MemberId, index: u64) -> Option<u128> {
-        let errand = Errand::AskHash(peer::AskHash { index });
-        let request = peer::Errand { errand: Some(errand) }.encode_to_vec();
-        let answer = self.node.ask(member, request.into()).await.ok()?;
-        match peer::ErrandReply::decode(answer).ok()?.answer? {
-            Answer::Hash(hash) => Some(u128::from_be_bytes(hash.as_ref().try_into().ok()?)),
-            Answer::Applied(_) | Answer::Address(_) | Answer::TimeMs(_) => None,
-        }
-    }
-
-    async fn run_errand(&self, errand: Errand) -> Result<Answer, ErrorDetail> {
-        let request = peer::Errand { errand: Some(errand) }.encode_to_vec();
-        let answer = self.node.forward(request.into()).await.map_err(|error| of_transport(&error))?;
-        let answer = peer::ErrandReply::decode(answer).ok().and_then(|reply| reply.answer);
-        answer.ok_or_else(|| detail(ErrorCode::UnknownOutcome, "the leader's answer cannot be read"))
-    }
-}
-
-/// Takes what other members forward to this one. The member is started with it, and it is told of the log after.
-#[derive(Debug, Clone)]
-pub struct Forwarded {
-    /// Where clients and agents reach this member.
-    address: String,
-    log: Arc<OnceCell<Log>>,
-}
-
-impl Forwarded {
-    /// Takes requests for the member that clients and agents reach at `address`.
-    pub fn new(address: String) -> Forwarded {
-        Forwarded { address, log: Arc::default() }
-    }
-
-    /// From now on requests are answered.
-    pub fn open(&self, log: Log) {
-        // A second log would be a second member in one process; the first one stays.
-        let _ = self.log.set(log);
-    }
-
-    /// Empty if it is not known.
-    fn hash_at(&self, index: u64) -> Bytes {
-        let hashes = self.log.get().map(|log| Arc::clone(&log.latest().hashes)).unwrap_or_default();
-        let kept = hashes.iter().find(|(at, _)| *at == index);
-        kept.map(|(_, hash)| Bytes::copy_from_slice(&hash.to_be_bytes())).unwrap_or_default()
-    }
-
-    async fn command(&self, bytes: &[u8]) -> Result<Answer, ErrorDetail> {
-        let starting = || detail(ErrorCode::NoLeader, "this server is starting");
-        let log = self.log.get().ok_or_else(starting)?;
-        let envelope = envelope::decode(bytes).map_err(|error| status::of_invalid(&error))?;
-        let request = Request {
-            key: envelope.request,
-            actor: envelope.actor,
-            origin: envelope.origin,
-            command: envelope.command,
-        };
-        let (index, answer) = log.write_here(request, Bounds::of_try()).await?;
-        Ok(Answer::Applied(peer::ErrandApplied { index, reply: reply::encode(&answer).into() }))
-    }
-}
-
-#[async_trait]
-impl ForwardHandler for Forwarded {
-    async fn forward(&self, request: Bytes) -> Result<Bytes, tonic::Status> {
-        let errand = peer::Errand::decode(request)
-            .map_err(|error| tonic::Status::invalid_argument(error.to_string()))?;
-        let answer = match errand.errand {
-            Some(Errand::Command(bytes)) => self.command(&bytes).await.map_err(|error| to_status(&error))?,
-            Some(Errand::AskAddress(_)) => Answer::Address(self.address.clone()),
-            Some(Errand::AskTime(_)) => Answer::TimeMs(clock_watch::now().wall.0),
-            Some(Errand::AskHash(peer::AskHash { index })) => Answer::Hash(self.hash_at(index)),
-            None => return Err(tonic::Status::invalid_argument("an errand of another kind")),
-        };
-        Ok(peer::ErrandReply { answer: Some(answer) }.encode_to_vec().into())
-    }
 }
 
 /// The answer to a request whose key is known in a leader's view. It is given whatever speaks against such a command by
@@ -454,41 +324,4 @@ fn first_answer(view: &View, term: u64, request: &Request) -> Option<Reply> {
     let envelope = request.clone().into_envelope(&view.state, term, view.state.tables().header.time);
     // It changes nothing, and says so if the key was used for something else.
     Some(apply(&mut view.state.clone(), entry, envelope).reply)
-}
-
-fn of_propose(error: &ProposeError) -> ErrorDetail {
-    match error {
-        ProposeError::NotLeader { .. } => detail(ErrorCode::NotLeader, error.to_string()),
-        ProposeError::Busy { retry_after_ms } => ErrorDetail {
-            retry_after_ms: Some(*retry_after_ms),
-            ..detail(ErrorCode::Overloaded, error.to_string())
-        },
-        ProposeError::TooLarge { .. } => detail(ErrorCode::Invalid, error.to_string()),
-        ProposeError::Unknown | ProposeError::Stopped => detail(ErrorCode::UnknownOutcome, error.to_string()),
-    }
-}
-
-fn of_read(error: &ReadError) -> ErrorDetail {
-    match error {
-        ReadError::NotLeader { leader: Some(_) } => detail(ErrorCode::NotLeader, "the leader did not answer"),
-        ReadError::NotLeader { leader: None } => detail(ErrorCode::NoLeader, "no leader is known here"),
-        ReadError::Timeout | ReadError::Stopped => detail(ErrorCode::NoLeader, error.to_string()),
-        ReadError::Busy { retry_after_ms } => ErrorDetail {
-            retry_after_ms: Some(*retry_after_ms),
-            ..detail(ErrorCode::Overloaded, error.to_string())
-        },
-    }
-}
-
-fn of_transport(error: &transport::Error) -> ErrorDetail {
-    match error {
-        transport::Error::NoLeader | transport::Error::UnknownMember(_) => {
-            detail(ErrorCode::NoLeader, "no leader is known here; nothing was applied")
-        }
-        transport::Error::Unanswered { .. } => detail(ErrorCode::UnknownOutcome, UNANSWERED),
-        transport::Error::Failed { status, .. } => status::from_status(status).unwrap_or_else(|| {
-            // The connection may have been cut after the leader took it.
-            detail(ErrorCode::UnknownOutcome, "the leader did not answer")
-        }),
-    }
 }
