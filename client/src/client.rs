@@ -156,9 +156,13 @@ impl Round<'_> {
     /// Chooses the next server and waits for its turn, or says why there is none.
     async fn go_on(&mut self, verdict: Verdict) -> Result<(), Error> {
         match verdict {
-            // A fault of this server says nothing of what became of an earlier try. Every other refusal does: a
-            // request that was applied gets its first answer again.
-            Verdict::Refused(error) if self.left_in_doubt() && matches!(*error, Error::Internal(_)) => {
+            // A fault of this server says nothing of what became of an earlier try, and neither does what is refused
+            // before it comes to the log. Every other refusal does: a request that was applied gets its first answer
+            // again.
+            Verdict::Refused(error)
+                if self.left_in_doubt()
+                    && matches!(*error, Error::Internal(_) | Error::Full(_) | Error::NeverFits(_)) =>
+            {
                 self.note(error.to_string());
                 Err(self.give_up())
             }

@@ -105,7 +105,8 @@ async fn a_write_of_which_the_outcome_stays_unknown_comes_back_with_its_key() {
 
 #[tokio::test]
 async fn a_write_that_may_have_been_applied_stays_unknown_whatever_a_later_server_answers() {
-    for later in [Step::Overloaded(Duration::from_secs(60)), Step::Fail(ErrorCode::Internal)] {
+    let before_the_log = [ErrorCode::Internal, ErrorCode::DiskFull, ErrorCode::NeverFits].map(Step::Fail);
+    for later in before_the_log.into_iter().chain([Step::Overloaded(Duration::from_secs(60))]) {
         let first = Scripted::start([Step::Fail(ErrorCode::UnknownOutcome)]).await;
         let second = Scripted::start([later]).await;
         let key = RequestKey::random();
