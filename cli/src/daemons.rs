@@ -25,6 +25,7 @@ use berth_executors::fake::{FakeExecutor, World};
 use berth_scheduler::config::{self as scheduler, Birth};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
+use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 use berth_shim::process::Process;
 use berth_shim::record::LogSizes;
@@ -87,6 +88,7 @@ pub(crate) async fn start_server(config: &config::Server, tasks: &Tasks) -> Resu
         birth: birth(config)?,
         leader: leader::Config::default(),
         raft: Settings::default(),
+        pace: Pace::default(),
     };
     let server =
         Server::start(settings, tasks, &registry, &health).await.map_err(|error| cannot("server", &error))?;

@@ -10,6 +10,7 @@ use berth_core::time::Millis;
 use crate::leader;
 use crate::raft::config::Settings;
 use crate::raft::membership::MemberId;
+use crate::rates::Pace;
 
 /// A server.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub leader: leader::Config,
     /// How the log is kept.
     pub raft: Settings,
+    /// How fast each tenant may submit.
+    pub pace: Pace,
 }
 
 /// How a new data directory becomes that of a member.

@@ -13,6 +13,7 @@ pub mod clock_watch;
 pub mod room;
 
 mod admission;
+pub mod rates;
 
 pub mod log;
 

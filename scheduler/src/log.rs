@@ -28,6 +28,7 @@ use crate::clock_watch::Clocks;
 use crate::publish::{View, Views};
 use crate::raft::driver::{ProposeError, ReadError, Role, Status};
 use crate::raft::node::{Class, NodeHandle};
+use crate::rates::{Pace, Rates};
 use crate::room::Room;
 
 pub use bounds::Bounds;
@@ -83,19 +84,29 @@ pub struct Log {
     views: Views,
     clocks: Clocks,
     room: watch::Receiver<Room>,
+    /// How fast tenants submit, where this member leads.
+    rates: Arc<Rates>,
     /// Places for requests that wait for a leader.
     waiting: Arc<Semaphore>,
 }
 
 impl Log {
-    /// The log of this member, whose clock is watched and whose disk has so much room.
+    /// The log of this member, whose clock is watched and whose disk has so much room. Where it leads, tenants submit at this pace.
     pub fn new(
         node: NodeHandle<Arc<Applied>>,
         views: Views,
         clocks: Clocks,
         room: watch::Receiver<Room>,
+        pace: Pace,
     ) -> Log {
-        Log { node, views, clocks, room, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+        Log {
+            node,
+            views,
+            clocks,
+            room,
+            rates: Arc::new(Rates::new(pace)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
     }
 
     /// What the time is by this member's clock, and whether that can be trusted.
@@ -239,9 +250,10 @@ impl Log {
         if doubt == Some(Doubt::Unmeasured) {
             return Err(ProposeError::Busy { retry_after_ms: UNMEASURED_RETRY_MS });
         }
-        let class = match request.origin {
-            Origin::Client => Class::Ordinary,
-            Origin::Agent | Origin::Leader => Class::Urgent,
+        let class = match (request.origin, &request.command) {
+            (Origin::Client, Command::Submit(_)) => Class::Submission,
+            (Origin::Client, _) => Class::Control,
+            (Origin::Agent | Origin::Leader, _) => Class::Urgent,
         };
         let envelope = request.into_envelope(&self.latest().state, term, time);
         self.node.propose_as(class, term, envelope::encode(&envelope).into()).await
@@ -294,8 +306,17 @@ impl Log {
                 "the disk of the leader is almost full: free some room there (`berth operator status` says which server leads)",
             ));
         }
-        let Command::Submit(Submit { spec: Some(spec), .. }) = command else { return None };
-        admission::refusal(state, spec)
+        let Command::Submit(Submit { tenant, spec, .. }) = command else { return None };
+        self.too_fast(state, tenant).or_else(|| admission::refusal(state, spec.as_deref()?))
+    }
+
+    fn too_fast(&self, state: &State, tenant: &str) -> Option<ErrorDetail> {
+        // The state machine will say that there is no such tenant.
+        let handle = state.tenant_named(tenant)?;
+        let wait = self.rates.admit(handle, std::time::Instant::now()).err()?;
+        let why = format!("tenant {tenant} submits too fast; try again in {} ms", wait.as_millis());
+        let retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        Some(ErrorDetail { retry_after_ms, ..detail(ErrorCode::Overloaded, why) })
     }
 
     /// The term in which this member leads. One that has just been elected is waited for: all that it needs is the first

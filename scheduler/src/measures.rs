@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use berth_core::due;
 use berth_daemon::metrics::Registry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -73,6 +74,10 @@ impl Collector for Scheduling {
         let help =
             "1 while this server's wall clock is not trusted, so that schedules are held if it leads, else 0";
         gauge(e, "doubted_clocks", help, u64::from(doubted))?;
+        let now = self.log.time().time;
+        let late = due::next_instant(&view.state).map_or(0, |at| now.0.saturating_sub(at.0) / 1000);
+        let help = "For how long the first timer is over without having been dealt with, in whole seconds";
+        gauge(e, "timer_lag_seconds", help, late)?;
         let help = "Time from the making of a run to the first placement of a task that waits for no other";
         seconds(e, "scheduling_lag_seconds", help, &self.lag)
     }

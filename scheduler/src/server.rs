@@ -154,7 +154,7 @@ impl Server {
         let (prober, room) = Prober::new(config.data_dir.clone(), free);
         let alone = handle.status().borrow().membership.members().count() <= 1;
         let (clock_watch, clocks) = ClockWatch::new(alone);
-        let log = Log::new(handle, views, clocks, room);
+        let log = Log::new(handle, views, clocks, room, config.pace);
         tasks.spawn("disk", OnFailure::StopProcess, prober.run(log.clone(), tasks.token()));
         forwarded.open(log.clone());
         tasks.spawn("clock", OnFailure::StopProcess, clock_watch.run(log.clone(), tasks.clone()));

@@ -24,6 +24,7 @@ use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::log::Request;
 use berth_scheduler::raft::config::Settings;
+use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -95,6 +96,7 @@ async fn start(dir: &Path) -> (Server, Tasks) {
         birth: Birth::Alone { cluster: "test".into() },
         leader: leader::Config::default(),
         raft: Settings::default(),
+        pace: Pace::default(),
     };
     let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
     let mut status = server.log().node().status();

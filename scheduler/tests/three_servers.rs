@@ -20,6 +20,7 @@ use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::raft::driver::Role;
+use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -48,6 +49,7 @@ async fn three(dir: &tempfile::TempDir, settings: &Settings) -> Vec<Running> {
             birth: Birth::Together { cluster: "test".into(), id: *id, members: members.clone() },
             leader: leader::Config::default(),
             raft: settings.clone(),
+            pace: Pace::default(),
         };
         let tasks = Tasks::new();
         let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();

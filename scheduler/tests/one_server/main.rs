@@ -21,6 +21,7 @@ use berth_scheduler::access::{Everyone, Identify};
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
+use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -54,6 +55,7 @@ fn config(dir: &tempfile::TempDir) -> Config {
         birth: Birth::Alone { cluster: "test".into() },
         leader: leader::Config::default(),
         raft: Settings::default(),
+        pace: Pace::default(),
     }
 }
 
@@ -62,18 +64,18 @@ async fn house() -> House {
 }
 
 async fn house_for(callers: Arc<dyn Identify>) -> House {
-    build(callers, Settings::default()).await
+    build(callers, |config| config).await
 }
 
-async fn house_with(raft: Settings) -> House {
-    build(Arc::new(Everyone), raft).await
+async fn house_with(change: impl FnOnce(Config) -> Config) -> House {
+    build(Arc::new(Everyone), change).await
 }
 
-async fn build(callers: Arc<dyn Identify>, raft: Settings) -> House {
+async fn build(callers: Arc<dyn Identify>, change: impl FnOnce(Config) -> Config) -> House {
     let dir = tempfile::tempdir().unwrap();
     let tasks = Tasks::new();
     let registry = Registry::new();
-    let config = Config { raft, ..config(&dir) };
+    let config = change(config(&dir));
     let server = Server::start_for(config, callers, &tasks, &registry, &Health::new()).await.unwrap();
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
@@ -230,6 +232,7 @@ fn check_metrics(text: &str) {
     }
     assert_eq!(value("berth_scheduler_scheduling_lag_seconds_count"), 2.0, "two tasks waited for no other");
     assert_eq!(value("berth_scheduler_leading_servers"), 1.0);
+    assert_eq!(value("berth_scheduler_timer_lag_seconds"), 0.0);
     assert!(value("berth_scheduler_free_disk_bytes") > 0.0);
 }
 

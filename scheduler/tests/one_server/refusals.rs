@@ -1,10 +1,15 @@
 //! What a server refuses, and how it says so.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use berth_proto::convert::{job_spec, status};
 use berth_proto::v1::jobs_client::JobsClient;
 use berth_proto::v1::operator_client::OperatorClient;
 use berth_proto::v1::{AddMemberRequest, ErrorCode, ListJobsRequest, MembersRequest, SubmitRequest};
+use berth_scheduler::config::Config;
 use berth_scheduler::raft::config::Settings;
+use berth_scheduler::rates::Pace;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
@@ -25,14 +30,13 @@ async fn submit(house: &House, number: u8) -> Result<(), Status> {
     JobsClient::new(house.channel.clone()).submit(request).await.map(|_| ())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_says_when_to_come_again_and_then_takes_what_it_refused() {
-    let raft = Settings { unanswered_max: 4, ..Settings::default() };
-    let house = std::sync::Arc::new(house_with(raft).await);
+/// Submits all jobs at once and each again when it is told to, until all are there; how often one was refused.
+async fn refusals_until_all_are_there(change: impl FnOnce(Config) -> Config) -> u32 {
+    let house = Arc::new(house_with(change).await);
     wait_for_leader(&house).await;
     let mut waiting = JoinSet::new();
     for number in 1..=JOBS {
-        let house = std::sync::Arc::clone(&house);
+        let house = Arc::clone(&house);
         waiting.spawn(async move {
             let mut refused = 0;
             while let Err(answer) = submit(&house, number).await {
@@ -40,19 +44,30 @@ async fn a_full_queue_says_when_to_come_again_and_then_takes_what_it_refused() {
                 let detail = status::from_status(&answer).unwrap();
                 assert_eq!((detail.error(), detail.code.as_str()), (ErrorCode::Overloaded, "E503"));
                 let pause = detail.retry_after_ms.filter(|pause| *pause > 0).expect("it says when");
-                tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
                 refused += 1;
             }
             refused
         });
     }
-    let refused: Vec<u32> = tokio::time::timeout(DEADLINE, waiting.join_all()).await.unwrap();
-    assert!(refused.iter().sum::<u32>() > 0, "the queue was never full");
+    let refused = tokio::time::timeout(DEADLINE, waiting.join_all()).await.unwrap();
     let mut jobs = JobsClient::new(house.channel.clone());
-    let list =
-        jobs.list(ListJobsRequest { page_size: 500, ..Default::default() }).await.unwrap().into_inner();
-    assert_eq!(list.jobs.len(), usize::from(JOBS), "each of them is there once");
+    let list = jobs.list(ListJobsRequest { page_size: 500, ..Default::default() }).await.unwrap();
+    assert_eq!(list.into_inner().jobs.len(), usize::from(JOBS), "each of them is there once");
     house.tasks.begin_shutdown();
+    refused.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_says_when_to_come_again_and_then_takes_what_it_refused() {
+    let small = |config| Config { raft: Settings { unanswered_max: 4, ..Settings::default() }, ..config };
+    assert!(refusals_until_all_are_there(small).await > 0, "the queue was never full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_submits_too_fast_is_told_when_to_come_again() {
+    let slow = |config| Config { pace: Pace { per_second: 200, burst: 20 }, ..config };
+    assert!(refusals_until_all_are_there(slow).await > 0, "nothing was too fast");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,10 @@ use crate::raft::config::Settings;
 /// What is refused first when much is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// What clients ask for. Leaves a quarter of the room to the others.
-    Ordinary,
+    /// New work. Leaves a quarter of the room to the others.
+    Submission,
+    /// Whatever else clients ask for, such as to cancel. Leaves an eighth.
+    Control,
     /// Reports of agents and what the leader proposes by itself: they end work, and so make room.
     Urgent,
 }
@@ -43,7 +45,8 @@ impl Budget {
     /// Room for a proposal of this length, if there is.
     pub(super) fn take(self: &Arc<Self>, class: Class, bytes: usize) -> Option<Taken> {
         let share = |all: usize| match class {
-            Class::Ordinary => all - all / 4,
+            Class::Submission => all - all / 4,
+            Class::Control => all - all / 8,
             Class::Urgent => all,
         };
         if !self.count.add(1, share(self.count_max)) {
@@ -73,27 +76,29 @@ mod tests {
     }
 
     #[test]
-    fn clients_leave_a_quarter_of_the_room_to_agents_and_the_leader() {
+    fn new_work_leaves_room_to_other_requests_and_those_to_agents_and_the_leader() {
         let budget = budget(8, 1_000);
-        let taken: Vec<_> = (0..6).map(|_| budget.take(Class::Ordinary, 1).unwrap()).collect();
-        assert!(budget.take(Class::Ordinary, 1).is_none());
-        let urgent: Vec<_> = (0..2).map(|_| budget.take(Class::Urgent, 1).unwrap()).collect();
+        let taken: Vec<_> = (0..6).map(|_| budget.take(Class::Submission, 1).unwrap()).collect();
+        assert!(budget.take(Class::Submission, 1).is_none());
+        let control = budget.take(Class::Control, 1).unwrap();
+        assert!(budget.take(Class::Control, 1).is_none());
+        let urgent = budget.take(Class::Urgent, 1).unwrap();
         assert!(budget.take(Class::Urgent, 1).is_none());
-        drop((taken, urgent));
-        assert!(budget.take(Class::Ordinary, 1).is_some());
+        drop((taken, control, urgent));
+        assert!(budget.take(Class::Submission, 1).is_some());
     }
 
     #[test]
     fn bytes_count_as_well_and_a_refusal_takes_nothing() {
         let budget = budget(8, 1_000);
-        let taken = budget.take(Class::Ordinary, 750).unwrap();
+        let taken = budget.take(Class::Submission, 750).unwrap();
         for _ in 0..100 {
-            assert!(budget.take(Class::Ordinary, 1).is_none());
+            assert!(budget.take(Class::Submission, 1).is_none());
         }
         assert!(budget.take(Class::Urgent, 251).is_none());
         let urgent = budget.take(Class::Urgent, 250).unwrap();
         drop(taken);
         drop(urgent);
-        assert!(budget.take(Class::Ordinary, 750).is_some());
+        assert!(budget.take(Class::Submission, 750).is_some());
     }
 }

@@ -63,7 +63,7 @@ impl<O: Send + 'static> NodeHandle<O> {
     /// Puts data made for `term` into the log and waits until it is applied here. Refused unless this member
     /// leads in exactly that term.
     pub async fn propose(&self, term: u64, data: Bytes) -> Result<(EntryId, O), ProposeError> {
-        self.propose_as(Class::Ordinary, term, data).await
+        self.propose_as(Class::Submission, term, data).await
     }
 
     /// As [`NodeHandle::propose`], with a say in what is refused first when much is under way.
