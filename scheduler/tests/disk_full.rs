@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program, which says when it is skipped")]
 
+#[path = "support/requests.rs"]
+mod requests;
+
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +12,14 @@ use std::time::{Duration, Instant};
 
 use berth_core::command::{Command, Origin, Submit, TenantSpec};
 use berth_core::id::{RequestId, RunId};
-use berth_core::job_spec::{Count, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec};
+use berth_core::job_spec::JobSpec;
 use berth_core::reply::Reply;
 use berth_core::template::Template;
-use berth_core::time::Millis;
 use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
 use berth_proto::v1::operator_client::OperatorClient;
 use berth_proto::v1::{ErrorCode, ErrorDetail, StatusReply, StatusRequest};
-use berth_scheduler::access::{Action, Everyone, Identify, Resource, authorize};
 use berth_scheduler::clock_watch;
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
@@ -105,29 +106,11 @@ async fn start(dir: &Path) -> (Server, Tasks) {
     (server, tasks)
 }
 
-fn a_job(name: &str) -> JobSpec {
-    let text = |text: &str| Template::parse(text).unwrap();
-    let task = TaskSpec {
-        name: "a".into(),
-        after: vec![],
-        count: Count::Single,
-        program: ProgramSpec::Exec { command: vec![text("/bin/true")] },
-        resources: [("cpu".to_owned(), 100)].into(),
-        memory_max: None,
-        env: vec![("FILLER".into(), text(&"x".repeat(60_000)))],
-        retry: Retry::default(),
-        timeout: None,
-        stop_grace: Millis(1000),
-        on_disconnect: OnDisconnect::Keep,
-    };
-    JobSpec {
-        kind: JobKind::Job,
-        tenant: "t".into(),
-        name: name.into(),
-        priority: 50,
-        schedule: None,
-        tasks: vec![task],
-    }
+/// A job whose spec takes some room in the log.
+fn a_large_job(name: &str) -> JobSpec {
+    let mut spec = JobSpec { tenant: "t".into(), name: name.into(), ..requests::a_job(&["a"]) };
+    spec.tasks[0].env = vec![("FILLER".into(), Template::parse(&"x".repeat(60_000)).unwrap())];
+    spec
 }
 
 fn request(key: u128, command: Command) -> Request {
@@ -141,14 +124,12 @@ fn tenant() -> Request {
 fn submit(key: u128) -> Request {
     let name = format!("job-{key}");
     let start = Some(RequestId(key));
-    let spec = Some(Arc::new(a_job(&name)));
+    let spec = Some(Arc::new(a_large_job(&name)));
     request(key, Command::Submit(Submit { tenant: "t".into(), job: name, spec, start }))
 }
 
 async fn write(server: &Server, request: Request) -> Result<(u64, Reply), ErrorDetail> {
-    let everyone = Everyone.identify(&http::HeaderMap::new(), None);
-    let grant = authorize(&everyone, Action::Operate, Resource::Cluster).unwrap();
-    server.log().write(&grant, request.key, request.command).await
+    requests::write(server, request.key, request.command).await
 }
 
 async fn status(server: &Server) -> StatusReply {

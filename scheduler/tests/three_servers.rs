@@ -2,26 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/requests.rs"]
+mod requests;
+
 use std::time::{Duration, Instant};
 
 use berth_core::command::{Command, TenantSpec};
 use berth_core::id::RequestId;
-use berth_core::job_spec::{
-    Count, FakeProgram, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec,
-};
-use berth_core::time::Millis;
 use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
-use berth_proto::convert::job_spec;
+use berth_proto::v1::ErrorCode;
 use berth_proto::v1::jobs_client::JobsClient;
-use berth_proto::v1::{ErrorCode, SubmitRequest};
-use berth_scheduler::access::{Action, Everyone, Identify, Resource, authorize};
 use berth_scheduler::config::{Birth, Config};
 use berth_scheduler::leader;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::raft::driver::Role;
 use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
+
+use requests::{a_job, submission, write};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// What clients give one server to answer.
@@ -99,40 +98,13 @@ async fn a_leader_that_can_commit_nothing_says_in_time_that_the_outcome_is_unkno
     for follower in servers {
         tokio::time::timeout(DEADLINE, follower.server.ended()).await.unwrap().unwrap();
     }
-    let everyone = Everyone.identify(&http::HeaderMap::new(), None);
-    let grant = authorize(&everyone, Action::Operate, Resource::Cluster).unwrap();
     let tenant = Command::ApplyTenant(TenantSpec { name: "t".into(), weight: 1, limit: [].into() });
     let began = Instant::now();
-    let refused = server.log().write(&grant, Some(RequestId(1)), tenant).await.unwrap_err();
+    let refused = write(&server, Some(RequestId(1)), tenant).await.unwrap_err();
     assert_eq!((refused.error(), refused.code.as_str()), (ErrorCode::UnknownOutcome, "E504"), "{refused:?}");
     assert!(began.elapsed() < CLIENT_PATIENCE, "after {:?}", began.elapsed());
     tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
-}
-
-fn a_job() -> JobSpec {
-    let fake = FakeProgram { runs_for: Millis(1), fail_first: 0, exit_code: 0, output: String::new() };
-    let task = TaskSpec {
-        name: "a".into(),
-        after: vec![],
-        count: Count::Single,
-        program: ProgramSpec::Fake(fake),
-        resources: [("cpu".to_owned(), 100)].into(),
-        memory_max: None,
-        env: vec![],
-        retry: Retry::default(),
-        timeout: None,
-        stop_grace: Millis(1000),
-        on_disconnect: OnDisconnect::Keep,
-    };
-    JobSpec {
-        kind: JobKind::Job,
-        tenant: "default".into(),
-        name: "j".into(),
-        priority: 50,
-        schedule: None,
-        tasks: vec![task],
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,14 +113,7 @@ async fn a_follower_answers_a_submit_although_the_leader_stops_under_it() {
     let mut servers = three(&dir, &Settings::default()).await;
     let at = leader(&servers).await;
     let stopped = servers.remove(at);
-    let spec = a_job();
-    let request = |key: u8| SubmitRequest {
-        tenant: spec.tenant.clone(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(&spec)),
-        start: true,
-        key: vec![key; 16].into(),
-    };
+    let request = |key: u8| submission(&a_job(&["a"]), true, key);
     // Nothing here asks again: every request is sent once.
     let mut clients = Vec::new();
     for follower in &servers {

@@ -17,6 +17,14 @@ const GOLDEN: &str = "tests/hashes/golden.txt";
 struct Hashes(BTreeMap<String, u128>);
 
 impl Hashes {
+    fn of_all() -> Hashes {
+        let mut hashes = Hashes::default();
+        specs::add(&mut hashes);
+        records::add(&mut hashes);
+        commands::add(&mut hashes);
+        hashes
+    }
+
     fn add<T: Canonical>(&mut self, name: &str, value: &T) {
         let before = self.0.insert(name.to_owned(), hash::of(value));
         assert!(before.is_none(), "two examples are named {name:?}");
@@ -30,10 +38,7 @@ impl Hashes {
 
 #[test]
 fn hashes_are_those_of_earlier_releases() {
-    let mut hashes = Hashes::default();
-    specs::add(&mut hashes);
-    records::add(&mut hashes);
-    commands::add(&mut hashes);
+    let hashes = Hashes::of_all();
     let lines = |hashes: &BTreeMap<String, u128>| {
         hashes.iter().map(|(name, hash)| format!("{hash:032x} {name}\n")).collect::<String>()
     };
@@ -67,10 +72,7 @@ fn hashes_are_those_of_earlier_releases() {
 
 #[test]
 fn no_two_examples_have_one_hash() {
-    let mut hashes = Hashes::default();
-    specs::add(&mut hashes);
-    records::add(&mut hashes);
-    commands::add(&mut hashes);
+    let hashes = Hashes::of_all();
     let mut names = BTreeMap::new();
     for (name, hash) in hashes.0 {
         let kind = name.split(' ').next().unwrap().to_owned();

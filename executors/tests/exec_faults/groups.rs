@@ -6,9 +6,16 @@ use std::process::Command;
 use berth_core::time::Millis;
 use berth_executors::cgroups;
 use berth_executors::exec::IsolationChoice::Best;
-use berth_executors::executor::Executor;
+use berth_executors::executor::{Executor, Launch};
 
-use crate::exec_ground::{self, ExecGround, has_cgroups, wait_for};
+use crate::exec_ground::{Agent, ExecGround, has_cgroups, wait_for};
+
+fn a_running_task(ground: &ExecGround, agent: &mut Agent) -> Launch {
+    let launch = ground.script("exec sleep 300");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    launch
+}
 
 #[test]
 fn a_group_without_attempt_is_a_rogue_and_can_be_killed() {
@@ -17,9 +24,7 @@ fn a_group_without_attempt_is_a_rogue_and_can_be_killed() {
     }
     let ground = ExecGround::new(Best);
     let mut agent = ground.start();
-    let launch = ground.script("exec sleep 300");
-    agent.executor.start(launch.clone());
-    agent.wait_started(&launch);
+    let launch = a_running_task(&ground, &mut agent);
     assert_eq!(agent.executor.rogues(), Vec::<String>::new());
     let limits = cgroups::Limits { cpu_milli: 1, cpu_hard: false, memory_max: None, pids_max: 9 };
     let groups = cgroups::detect(&ground.cgroup_root).unwrap().create("leftover", &limits).unwrap();
@@ -48,9 +53,7 @@ fn what_is_in_the_group_of_another_agent_is_no_rogue() {
     let ground = ExecGround::new(Best);
     let mut first = ground.start();
     assert_eq!(first.executor.rogues(), Vec::<String>::new());
-    let launch = ground.script("exec sleep 300");
-    first.executor.start(launch.clone());
-    first.wait_started(&launch);
+    let launch = a_running_task(&ground, &mut first);
     let mut second = ground.start();
     assert_eq!(second.executor.rogues(), Vec::<String>::new(), "the attempt is that of the first");
     drop(second);
@@ -65,10 +68,8 @@ fn an_executor_that_ends_with_nothing_left_leaves_no_control_groups() {
     }
     let ground = ExecGround::new(Best);
     let mut agent = ground.start();
-    let launch = ground.script("exec sleep 300");
-    agent.executor.start(launch.clone());
-    agent.wait_started(&launch);
-    let exec_ground::Agent { executor, events: _events } = agent;
+    let launch = a_running_task(&ground, &mut agent);
+    let Agent { executor, events: _events } = agent;
     let there = || !ExecGround::groups(&ground.cgroup_root).is_empty();
     drop(executor);
     assert!(there(), "the task outlives its executor");

@@ -68,6 +68,21 @@ fn an_order(boot_id: String) -> Order {
     }
 }
 
+fn an_exit(code: i32) -> ExitRecord {
+    ExitRecord {
+        outcome: Outcome::Exited(code),
+        oom: false,
+        started_ms: Some(1),
+        finished_ms: 2,
+        ran_ms: 1,
+        memory_peak: 0,
+        cpu_ms: 0,
+        log_lost: 0,
+        leftover: false,
+        log_ends: LogEnds::default(),
+    }
+}
+
 #[test]
 fn each_point_at_which_an_agent_can_die_has_its_answer() {
     let ground = ExecGround::new(Plain);
@@ -91,18 +106,7 @@ fn each_point_at_which_an_agent_can_die_has_its_answer() {
         started_ms: 5,
         started_boot_ms: 5,
     };
-    let exit = ExitRecord {
-        outcome: Outcome::Exited(9),
-        oom: false,
-        started_ms: Some(1),
-        finished_ms: 2,
-        ran_ms: 1,
-        memory_peak: 0,
-        cpu_ms: 0,
-        log_lost: 0,
-        leftover: false,
-        log_ends: LogEnds::default(),
-    };
+    let exit = an_exit(9);
     assert_eq!(reason(&|_| {}), None, "before the order");
     let start_failed = |reason| matches!(reason, Some(EndReason::StartFailed(_)));
     assert!(start_failed(reason(&|dir| fs::write(dir.join(ORDER_FILE), "").unwrap())), "empty order");
@@ -168,18 +172,7 @@ fn a_supervisor_that_was_not_heard_yet_is_waited_for() {
     lock.lock().unwrap();
     let found = agent.executor.recover(vec![launch.clone()]);
     assert!(matches!(found[..], [Found::Running { .. }]), "{found:?}");
-    let record = ExitRecord {
-        outcome: Outcome::Exited(6),
-        oom: false,
-        started_ms: None,
-        finished_ms: 2,
-        ran_ms: 1,
-        memory_peak: 0,
-        cpu_ms: 0,
-        log_lost: 0,
-        leftover: false,
-        log_ends: LogEnds::default(),
-    };
+    let record = ExitRecord { started_ms: None, ..an_exit(6) };
     record.write_atomically(&launch.dir.join(EXIT_FILE)).unwrap();
     drop(lock);
     assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedExit(6));

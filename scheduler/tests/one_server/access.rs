@@ -98,13 +98,7 @@ impl House {
 
 fn starting(tenant: &str, of_spec: &str, key: u8) -> v1::SubmitRequest {
     let spec = JobSpec { tenant: of_spec.into(), ..a_job(&["a"]) };
-    v1::SubmitRequest {
-        tenant: tenant.into(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(&spec)),
-        start: true,
-        key: vec![key; 16].into(),
-    }
+    v1::SubmitRequest { tenant: tenant.into(), ..submission(&spec, true, key) }
 }
 
 /// The failure that an answer carries, with its code for people.

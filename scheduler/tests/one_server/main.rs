@@ -5,6 +5,8 @@
 
 mod access;
 mod refusals;
+#[path = "../support/requests.rs"]
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use berth_daemon::metrics::{Health, Registry};
 use berth_daemon::tasks::Tasks;
 use berth_proto::agent::agents_client::AgentsClient;
 use berth_proto::agent::{self, from_agent, order, to_agent};
-use berth_proto::convert::{facts, job_spec, status};
+use berth_proto::convert::{facts, status};
 use berth_proto::v1::jobs_client::JobsClient;
 use berth_proto::v1::runs_client::RunsClient;
 use berth_proto::v1::{self, watch_runs_reply};
@@ -28,12 +30,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use berth_core::job_spec::{
-    Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, ProgramSpec, Retry, TaskSpec,
-};
+use berth_core::job_spec::{ExecutorKind, JobSpec};
 use berth_core::model::{ExecutorOffer, NodeFacts};
 use berth_core::template::Template;
-use berth_core::time::Millis;
+
+use requests::{a_job, submission};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -80,31 +81,6 @@ async fn build(callers: Arc<dyn Identify>, change: impl FnOnce(Config) -> Config
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).unwrap();
     let channel = endpoint.connect().await.unwrap();
     House { tasks, server, channel, registry, _dir: dir }
-}
-
-fn a_job(tasks: &[&str]) -> JobSpec {
-    let fake = FakeProgram { runs_for: Millis(1), fail_first: 0, exit_code: 0, output: String::new() };
-    let task = |name: &&str| TaskSpec {
-        name: (*name).to_owned(),
-        after: vec![],
-        count: Count::Single,
-        program: ProgramSpec::Fake(fake.clone()),
-        resources: [("cpu".to_owned(), 100)].into(),
-        memory_max: None,
-        env: vec![],
-        retry: Retry::default(),
-        timeout: None,
-        stop_grace: Millis(1000),
-        on_disconnect: OnDisconnect::Keep,
-    };
-    JobSpec {
-        kind: JobKind::Job,
-        tenant: "default".into(),
-        name: "j".into(),
-        priority: 50,
-        schedule: None,
-        tasks: tasks.iter().map(task).collect(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,15 +179,8 @@ impl Played {
 }
 
 async fn submit(house: &House, spec: &JobSpec, key: u8) -> v1::SubmitReply {
-    let request = v1::SubmitRequest {
-        tenant: spec.tenant.clone(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(spec)),
-        start: true,
-        key: vec![key; 16].into(),
-    };
     let mut jobs = JobsClient::new(house.channel.clone());
-    jobs.submit(request).await.unwrap().into_inner()
+    jobs.submit(submission(spec, true, key)).await.unwrap().into_inner()
 }
 
 /// Every number is named after its component and explained, and those of consensus and scheduling are there.
@@ -301,13 +270,7 @@ async fn a_spec_beyond_the_limit_is_refused_with_its_code_and_nothing_is_registe
     let mut spec = a_job(&["a"]);
     let long = Template::parse(&"x".repeat(60_000)).unwrap();
     spec.tasks[0].env = (0..14).map(|n| (format!("V{n}"), long.clone())).collect();
-    let request = |spec: &JobSpec| v1::SubmitRequest {
-        tenant: spec.tenant.clone(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(spec)),
-        start: false,
-        key: vec![9; 16].into(),
-    };
+    let request = |spec: &JobSpec| submission(spec, false, 9);
     let mut jobs = JobsClient::new(house.channel.clone());
     let refused = jobs.submit(request(&spec)).await.unwrap_err();
     let detail = status::from_status(&refused).unwrap();

@@ -3,31 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_proto::convert::{job_spec, status};
+use berth_proto::convert::status;
 use berth_proto::v1::jobs_client::JobsClient;
 use berth_proto::v1::operator_client::OperatorClient;
-use berth_proto::v1::{AddMemberRequest, ErrorCode, ListJobsRequest, MembersRequest, SubmitRequest};
+use berth_proto::v1::{AddMemberRequest, ErrorCode, ListJobsRequest, MembersRequest};
 use berth_scheduler::config::Config;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::rates::Pace;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::{DEADLINE, House, Played, a_job, house, house_with, wait_for_leader};
+use crate::requests::{a_job, submission};
+use crate::{DEADLINE, House, Played, house, house_with, wait_for_leader};
 
 const JOBS: u8 = 100;
 
 async fn submit(house: &House, number: u8) -> Result<(), Status> {
     let mut spec = a_job(&["a"]);
     spec.name = format!("j{number}");
-    let request = SubmitRequest {
-        tenant: spec.tenant.clone(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(&spec)),
-        start: false,
-        key: vec![number; 16].into(),
-    };
-    JobsClient::new(house.channel.clone()).submit(request).await.map(|_| ())
+    JobsClient::new(house.channel.clone()).submit(submission(&spec, false, number)).await.map(|_| ())
 }
 
 /// Submits all jobs at once and each again when it is told to, until all are there; how often one was refused.
@@ -94,13 +88,7 @@ async fn what_was_taken_gets_its_first_answer_although_it_would_be_refused_by_no
     wait_for_leader(&house).await;
     let mut spec = a_job(&["a"]);
     spec.tasks[0].resources.insert("cpu".into(), 5_000);
-    let request = |key: u8| SubmitRequest {
-        tenant: spec.tenant.clone(),
-        job: spec.name.clone(),
-        spec: Some(job_spec::to_proto(&spec)),
-        start: true,
-        key: vec![key; 16].into(),
-    };
+    let request = |key: u8| submission(&spec, true, key);
     let mut jobs = JobsClient::new(house.channel.clone());
     let first = jobs.submit(request(1)).await.unwrap().into_inner();
     // The first node, and too small. It is welcomed once it is in the state.
