@@ -1,7 +1,7 @@
 //! Looking after the disk of the data directory.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_daemon::metrics::Gauge;
 use nix::sys::statvfs::statvfs;
@@ -14,6 +14,8 @@ use crate::room::Room;
 
 /// How often the disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long leadership is not handed over again: when all disks are full, it would go round without end.
+const HAND_OVER_AGAIN: Duration = Duration::from_secs(30);
 
 /// Looks at the disk from time to time.
 #[derive(Debug)]
@@ -35,15 +37,20 @@ impl Prober {
     /// Looks until it is told to stop. A leader without room hands over to another member, if there is one.
     pub async fn run(self, log: Log, stop: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut handed_over: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = looks.tick() => {}
             }
             self.look();
-            if *self.room.borrow() == Room::Exhausted && log.leads() {
+            let lately = handed_over.is_some_and(|at| at.elapsed() < HAND_OVER_AGAIN);
+            if *self.room.borrow() == Room::Exhausted && log.leads() && !lately {
                 match log.node().transfer_leadership(None).await {
-                    Ok(to) => tracing::warn!(to, "leadership is handed over, because the disk here is full"),
+                    Ok(to) => {
+                        handed_over = Some(Instant::now());
+                        tracing::warn!(to, "leadership is handed over, because the disk here is full");
+                    }
                     Err(TransferError::NoSuccessor | TransferError::NotLeader { .. }) => {}
                     Err(TransferError::Stopped) => return,
                 }

@@ -54,6 +54,8 @@ impl Collector for Consensus {
         counter(e, "dropped_messages", "Messages to peers that found a full queue", dropped)?;
         counter(e, "written_entries", "Entries written to the log", read(&raft.entries_written))?;
         counter(e, "stored_snapshots", "Snapshots written here or fetched", read(&raft.snapshots))?;
+        let unreadable = read(&raft.snapshots_unreadable);
+        counter(e, "unreadable_snapshots", "Snapshots that did not give back their state", unreadable)?;
         seconds(e, "fsync_seconds", "Time of one durable write of the log", &raft.fsync)
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "support/requests.rs"]
 mod requests;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -15,21 +17,16 @@ use berth_core::id::{RequestId, RunId};
 use berth_core::job_spec::JobSpec;
 use berth_core::reply::Reply;
 use berth_core::template::Template;
-use berth_daemon::metrics::{Health, Registry};
-use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
 use berth_proto::v1::operator_client::OperatorClient;
 use berth_proto::v1::{ErrorCode, ErrorDetail, StatusReply, StatusRequest};
 use berth_scheduler::clock_watch;
-use berth_scheduler::config::{Birth, Config};
-use berth_scheduler::leader;
 use berth_scheduler::log::Request;
-use berth_scheduler::raft::config::Settings;
-use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+use servers::{DEADLINE, Running, alone_config, leader, start_all, three_configs};
+
 /// The log grows by whole megabytes, which are not to be a share of it that matters.
 const DISK_BYTES: u64 = 512 << 20;
 
@@ -85,25 +82,12 @@ impl Drop for Disk {
     }
 }
 
-async fn start(dir: &Path) -> (Server, Tasks) {
-    let tasks = Tasks::new();
-    let any = || "127.0.0.1:0".parse().unwrap();
-    let config = Config {
-        data_dir: dir.join("server"),
-        listen: any(),
-        advertise: None,
-        peer_listen: any(),
-        insecure: false,
-        birth: Birth::Alone { cluster: "test".into() },
-        leader: leader::Config::default(),
-        raft: Settings::default(),
-        pace: Pace::default(),
-    };
-    let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
-    let mut status = server.log().node().status();
+async fn start(dir: &Path) -> Running {
+    let running = Running::start(alone_config(dir.join("server"))).await;
+    let mut status = running.server.log().node().status();
     let ready = status.wait_for(|status| status.leader_ready_term.is_some());
     tokio::time::timeout(DEADLINE, ready).await.unwrap().unwrap();
-    (server, tasks)
+    running
 }
 
 /// A job whose spec takes some room in the log.
@@ -167,7 +151,7 @@ async fn submit_until_refused(server: &Server, first: u128) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
     let Some(disk) = Disk::new() else { return };
-    let (server, tasks) = start(disk.dir.path()).await;
+    let Running { tasks, server } = start(disk.dir.path()).await;
     write(&server, tenant()).await.unwrap();
     let run = submit_until_taken(&server, 2).await.unwrap();
     disk.fill(DISK_BYTES * 4 / 100);
@@ -201,7 +185,7 @@ async fn a_server_with_little_room_takes_no_new_work_and_lets_the_rest_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room_again() {
     let Some(disk) = Disk::new() else { return };
-    let (server, tasks) = start(disk.dir.path()).await;
+    let Running { tasks, server } = start(disk.dir.path()).await;
     write(&server, tenant()).await.unwrap();
     submit_until_taken(&server, 2).await.unwrap();
     let mut acknowledged = 2;
@@ -237,7 +221,7 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
     drop(tasks);
 
     disk.empty();
-    let (server, tasks) = start(disk.dir.path()).await;
+    let Running { tasks, server } = start(disk.dir.path()).await;
     let view = server.log().read(false).await.unwrap();
     let owner = view.state.tenant_named("t").unwrap();
     for key in 2..=acknowledged {
@@ -246,4 +230,27 @@ async fn a_log_that_cannot_grow_ends_the_server_which_goes_on_when_there_is_room
     submit_until_taken(&server, 1_000).await;
     tasks.begin_shutdown();
     tokio::time::timeout(DEADLINE, server.ended()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_is_full_hands_over_to_one_with_room() {
+    let Some(disks) = [(); 3].map(|()| Disk::new()).into_iter().collect::<Option<Vec<_>>>() else { return };
+    let dirs = [0, 1, 2].map(|at: usize| disks[at].dir.path().join("server"));
+    let servers = start_all(&three_configs(dirs)).await;
+    let before = leader(&servers).await;
+    let follower = &servers[(before + 1) % 3].server;
+    write(follower, tenant()).await.unwrap();
+    disks[before].fill(DISK_BYTES / 100);
+    let began = Instant::now();
+    while servers[before].server.log().leads() {
+        assert!(began.elapsed() < DEADLINE, "it leads on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Asked of the one without room, too: it is the leader's disk that counts.
+    submit_until_taken(follower, 2).await.unwrap();
+    submit_until_taken(&servers[before].server, 3).await.unwrap();
+    assert_ne!(leader(&servers).await, before);
+    for running in servers {
+        running.stop().await;
+    }
 }

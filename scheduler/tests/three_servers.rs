@@ -4,10 +4,11 @@
 
 #[path = "support/requests.rs"]
 mod requests;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::fs::File;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_core::command::{Command, TenantSpec};
@@ -17,83 +18,28 @@ use berth_daemon::tasks::Tasks;
 use berth_proto::convert::envelope;
 use berth_proto::v1::ErrorCode;
 use berth_proto::v1::jobs_client::JobsClient;
-use berth_scheduler::config::{Birth, Config};
-use berth_scheduler::leader;
 use berth_scheduler::machine::HASH_EVERY;
 use berth_scheduler::raft::config::Settings;
 use berth_scheduler::raft::driver::Role;
-use berth_scheduler::raft::membership::MemberId;
 use berth_scheduler::raft::store::{LogStore, WriteBatch};
-use berth_scheduler::rates::Pace;
 use berth_scheduler::server::Server;
 use redb::backends::FileBackend;
 
 use requests::{a_job, submission, write};
+use servers::{DEADLINE, Running, leader, start_all, three_configs};
 
-const DEADLINE: Duration = Duration::from_secs(30);
 /// What clients give one server to answer.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
 
-struct Running {
-    tasks: Tasks,
-    server: Server,
-}
-
-impl Running {
-    async fn start(config: Config) -> Running {
-        let tasks = Tasks::new();
-        let server = Server::start(config, &tasks, &Registry::new(), &Health::new()).await.unwrap();
-        Running { tasks, server }
-    }
-
-    async fn stop(self) {
-        self.tasks.begin_shutdown();
-        tokio::time::timeout(DEADLINE, self.server.ended()).await.unwrap().unwrap();
-    }
-}
-
-fn three_configs(dir: &Path, settings: &Settings) -> Vec<Config> {
-    // Ports that were free a moment ago; the members have to know each other's before they start.
-    let free: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<_> = free.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    let members: Vec<_> = (1..).zip(addresses.iter().map(ToString::to_string)).collect();
-    let config = |(&(id, _), &peer_listen): (&(MemberId, String), &SocketAddr)| Config {
-        data_dir: dir.join(id.to_string()),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        peer_listen,
-        insecure: false,
-        birth: Birth::Together { cluster: "test".into(), id, members: members.clone() },
-        leader: leader::Config::default(),
-        raft: settings.clone(),
-        pace: Pace::default(),
-    };
-    members.iter().zip(&addresses).map(config).collect()
-}
-
-async fn three(dir: &tempfile::TempDir, settings: &Settings) -> Vec<Running> {
-    let mut servers = Vec::new();
-    for config in three_configs(dir.path(), settings) {
-        servers.push(Running::start(config).await);
-    }
-    servers
-}
-
-async fn leader(servers: &[Running]) -> usize {
-    let began = Instant::now();
-    loop {
-        if let Some(at) = servers.iter().position(|running| running.server.log().leads()) {
-            return at;
-        }
-        assert!(began.elapsed() < DEADLINE, "nobody leads");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Directories of three members.
+fn dirs(within: &tempfile::TempDir) -> [PathBuf; 3] {
+    ["1", "2", "3"].map(|id| within.path().join(id))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_told_to_stop_hands_its_leadership_over_first() {
     let dir = tempfile::tempdir().unwrap();
-    let mut servers = three(&dir, &Settings::default()).await;
+    let mut servers = start_all(&three_configs(dirs(&dir))).await;
     let at = leader(&servers).await;
     let Running { tasks, server } = servers.remove(at);
     let status = server.log().node().status();
@@ -110,7 +56,11 @@ async fn a_leader_that_is_told_to_stop_hands_its_leadership_over_first() {
 async fn a_leader_that_can_commit_nothing_says_in_time_that_the_outcome_is_unknown() {
     let dir = tempfile::tempdir().unwrap();
     // Mostly it does not notice in the meantime that nobody follows it any more.
-    let mut servers = three(&dir, &Settings { election_ticks: 100, ..Settings::default() }).await;
+    let mut configs = three_configs(dirs(&dir));
+    for config in &mut configs {
+        config.raft = Settings { election_ticks: 100, ..Settings::default() };
+    }
+    let mut servers = start_all(&configs).await;
     let at = leader(&servers).await;
     let Running { tasks, server } = servers.remove(at);
     for follower in &servers {
@@ -131,7 +81,7 @@ async fn a_leader_that_can_commit_nothing_says_in_time_that_the_outcome_is_unkno
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_answers_a_submit_although_the_leader_stops_under_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut servers = three(&dir, &Settings::default()).await;
+    let mut servers = start_all(&three_configs(dirs(&dir))).await;
     let at = leader(&servers).await;
     let stopped = servers.remove(at);
     let request = |key: u8| submission(&a_job(&["a"]), true, key);
@@ -204,11 +154,8 @@ fn tenant(name: &str) -> TenantSpec {
 /// One of three members has another state than the two others; it leads, or it follows.
 async fn a_member_differs(leads: bool) {
     let dir = tempfile::tempdir().unwrap();
-    let configs = three_configs(dir.path(), &Settings::default());
-    let mut servers = Vec::new();
-    for config in &configs {
-        servers.push(Running::start(config.clone()).await);
-    }
+    let configs = three_configs(dirs(&dir));
+    let mut servers = start_all(&configs).await;
     let at = (leader(&servers).await + 1) % 3;
     write(&servers[0].server, None, Command::ApplyTenant(tenant("odd"))).await.unwrap();
     catch_up(&servers[at], applied(&servers[0])).await;

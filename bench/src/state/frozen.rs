@@ -37,7 +37,7 @@ pub(super) struct Restored {
 pub(super) fn store(directory: &Path) -> Result<SnapshotStore> {
     let path = directory.join("snapshots.redb");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    Ok(SnapshotStore::open(FileBackend::new(file)?)?)
+    Ok(SnapshotStore::open::<Machine>(FileBackend::new(file)?)?)
 }
 
 /// Works on while snapshots are written on another thread, until as many commands as asked for were applied

@@ -14,7 +14,8 @@ pub struct Outputs(pub BTreeMap<String, Vec<String>>);
 canonical!(Outputs(_));
 
 impl Outputs {
-    /// Reads lines of `key=value`; a key that occurs again adds a value. Empty lines are passed over.
+    /// Reads lines of `key=value`; a key that occurs again adds a value. Empty lines are passed over, and a carriage
+    /// return before the end of a line does not count.
     ///
     /// # Errors
     /// The text that says what is wrong with the first bad line, or with the size.
@@ -24,7 +25,9 @@ impl Outputs {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "the output is not UTF-8".to_owned())?;
         let mut outputs = Outputs::default();
-        for (number, line) in (1u32..).zip(text.lines()) {
+        // Not `lines`, which keeps the carriage return of a last line without an end.
+        for (number, line) in (1u32..).zip(text.split('\n')) {
+            let line = line.strip_suffix('\r').unwrap_or(line);
             if line.is_empty() {
                 continue;
             }
@@ -39,19 +42,20 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// The text from which the same outputs are read, in order of keys.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        for (key, values) in &self.0 {
-            for value in values {
-                text.push_str(&format!("{key}={value}\n"));
-            }
-        }
-        text
-    }
-
     /// The values of a key; none if the key is absent.
     pub fn values(&self, key: &str) -> &[String] {
         self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carriage_return_before_the_end_of_a_line_does_not_count() {
+        let outputs = Outputs::parse(b"a=1\r\na=2\r\n\r\nb=3\r").unwrap();
+        assert_eq!(outputs.values("a"), ["1", "2"]);
+        assert_eq!(outputs.values("b"), ["3"]);
     }
 }

@@ -29,6 +29,7 @@ struct Seeds {
     limits: Vec<NamedResources>,
     reasons: Vec<EndReason>,
     replies: Vec<Reply>,
+    outputs: Vec<Outputs>,
     salt: u64,
 }
 
@@ -39,14 +40,16 @@ fn seeds() -> impl Strategy<Value = Seeds> {
         vec(values::resources(), 1..3),
         vec(values::end_reason(), 1..12),
         vec(values::reply(), 0..4),
+        vec(values::outputs(), 1..4),
         0u64..1_000_000,
     )
-        .prop_map(|(specs, facts, limits, reasons, replies, salt)| Seeds {
+        .prop_map(|(specs, facts, limits, reasons, replies, outputs, salt)| Seeds {
             specs,
             facts,
             limits,
             reasons,
             replies,
+            outputs,
             salt,
         })
 }
@@ -213,11 +216,12 @@ fn runs(tables: &mut Tables, seeds: &Seeds) {
             first_failure: (kind == 2).then(|| reason.clone()),
         };
         tables.steps.insert(StepHandle(number), step);
-        tasks(tables, number, reason, seeds.salt);
+        tasks(tables, number, reason, seeds);
     }
 }
 
-fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, salt: u64) {
+fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, seeds: &Seeds) {
+    let salt = seeds.salt;
     let states = [
         (TaskState::Ready, AttemptState::Starting),
         (TaskState::Live, AttemptState::Running),
@@ -251,8 +255,9 @@ fn tasks(tables: &mut Tables, run: u64, reason: &EndReason, salt: u64) {
         };
         tables.attempts.insert(attempt, record);
         tables.usages.insert(attempt, Usage { memory_peak_kib: index + 1, cpu_ms: 5 });
-        let outputs = Outputs::parse(b"parts=a\nparts=b\nx=\n").expect("lines of key=value");
-        tables.outputs.insert(task, Arc::new(outputs));
+        let nth = usize::try_from(index).expect("one of four") % seeds.outputs.len();
+        let outputs = &seeds.outputs[nth];
+        tables.outputs.insert(task, Arc::new(outputs.clone()));
     }
 }
 

@@ -13,7 +13,7 @@ use berth_core::job_spec::{
     Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, Schedule,
     TaskSpec, When,
 };
-use berth_core::model::{ExecutorOffer, Isolation, NodeFacts};
+use berth_core::model::{ExecutorOffer, Isolation, NodeFacts, OUTPUT_BYTES_MAX, Outputs};
 use berth_core::reason::{EndReason, SkipReason};
 use berth_core::reply::{Refusal, Reply};
 use berth_core::resources::NamedResources;
@@ -313,6 +313,16 @@ pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::NotReady),
         any::<u64>().prop_map(|expected| Refusal::ReportMissing { expected }),
     ]
+}
+
+/// What is read from whatever a program may write: odd ends of lines too, and the largest of all.
+pub(crate) fn outputs() -> impl Strategy<Value = Outputs> {
+    let piece = prop_oneof![Just("a="), Just("b="), Just("\r"), Just("\n"), Just("x"), Just(" ")];
+    let written = prop_oneof![
+        9 => vec(piece, 0..20).prop_map(|pieces| pieces.concat()),
+        1 => Just(format!("a={}", "x".repeat(OUTPUT_BYTES_MAX - 2))),
+    ];
+    written.prop_map(|text| Outputs::parse(text.as_bytes()).unwrap_or_default())
 }
 
 pub(crate) fn reply() -> impl Strategy<Value = Reply> {

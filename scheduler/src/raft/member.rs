@@ -205,7 +205,11 @@ impl<M: StateMachine> Member<M> {
         match taken {
             Ok(Some(next)) => self.fetch = Some(Fetching { fetch, next }),
             Ok(None) => self.finish_fetch(&fetch)?,
-            Err(snapshots::Error::Absent { .. } | snapshots::Error::BadChunk { .. }) => {
+            Err(
+                snapshots::Error::Absent { .. }
+                | snapshots::Error::BadChunk { .. }
+                | snapshots::Error::Unreadable { .. },
+            ) => {
                 self.driver.step(Input::SnapshotNotFetched { entry });
             }
             Err(error) => return Err(error.into()),
@@ -268,7 +272,11 @@ impl<M: StateMachine> Member<M> {
         let entry = fetch.manifest.header.entry;
         match self.snapshots.finish_receiving(&fetch.manifest) {
             Ok(manifest) => self.driver.step(Input::SnapshotFetched(manifest)),
-            Err(snapshots::Error::Absent { .. } | snapshots::Error::BadChunk { .. }) => {
+            Err(
+                snapshots::Error::Absent { .. }
+                | snapshots::Error::BadChunk { .. }
+                | snapshots::Error::Unreadable { .. },
+            ) => {
                 self.driver.step(Input::SnapshotNotFetched { entry });
             }
             Err(error) => return Err(error.into()),

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub messages_dropped: AtomicU64,
     /// Snapshots written here or fetched (counter).
     pub snapshots: AtomicU64,
+    /// Snapshots written here that did not give back their state (counter).
+    pub snapshots_unreadable: AtomicU64,
     /// The current term (gauge).
     pub term: AtomicU64,
     /// The index of the last entry applied (gauge).

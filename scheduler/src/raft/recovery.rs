@@ -94,7 +94,7 @@ pub fn open<M: StateMachine>(
     seed: u64,
 ) -> Result<Opened<M>, Error> {
     let (log, mut recovered) = LogStore::open(log)?;
-    let snapshots = SnapshotStore::open(snapshots)?;
+    let snapshots = SnapshotStore::open::<M>(snapshots)?;
     let identity = match (recovered.identity.take(), birth) {
         (Some(found), birth) => {
             check(&found, birth)?;

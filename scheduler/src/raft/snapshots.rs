@@ -3,6 +3,9 @@
 //! A snapshot comes into being chunk by chunk, from the state here or from a peer, and is one only when the last
 //! transaction has set its mark. There is the newest whole one, and at most one more under way each from the
 //! state and from a peer; what was fetched before a crash need not be fetched again.
+//!
+//! Before it gets its mark, a snapshot is read back into a state and compared with the one it is of: it takes the
+//! place of the last one that is known to be good, and the log behind it goes.
 
 mod manifest;
 mod reading;
@@ -15,7 +18,7 @@ use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
 };
 
-use crate::raft::machine::CHUNK_BYTES_MAX;
+use crate::raft::machine::{CHUNK_BYTES_MAX, StateMachine};
 
 pub use manifest::{Header, Manifest, NotAManifest};
 pub use reading::StoredChunk;
@@ -74,6 +77,15 @@ pub enum Error {
     /// The state could not be compressed or decompressed.
     #[error("compression failed")]
     Compression(#[source] std::io::Error),
+    /// A snapshot was written or fetched, and does not give back the state it is of. The one before it stays.
+    #[error("the snapshot at index {index} does not give back the state it is of, and is not kept")]
+    Unreadable {
+        /// Its place in the log.
+        index: u64,
+        /// What was found.
+        #[source]
+        source: Box<Error>,
+    },
     /// The chunks do not make a state.
     #[error(transparent)]
     Restore(#[from] crate::raft::machine::RestoreError),
@@ -98,10 +110,14 @@ impl Error {
     }
 }
 
+/// Rebuilds the state that a snapshot is of.
+type ReadBack = fn(&SnapshotStore, &Manifest) -> Result<(), Error>;
+
 /// All snapshots of one member.
 #[derive(Debug)]
 pub struct SnapshotStore {
     database: Database,
+    read_back: ReadBack,
 }
 
 /// A snapshot that is being written from the state.
@@ -115,15 +131,16 @@ pub struct Writing<'a> {
 }
 
 impl SnapshotStore {
-    /// Opens the store and clears away what was being written from the state when it was last closed.
-    pub fn open(backend: impl StorageBackend) -> Result<Self, Error> {
+    /// Opens the store of a member with such a machine, and clears away what was being written from the state when it
+    /// was last closed.
+    pub fn open<M: StateMachine>(backend: impl StorageBackend) -> Result<Self, Error> {
         const DOING: &str = "opening it";
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(true)
             .create_with_backend(backend)
             .map_err(|error| Error::new(DOING, error))?;
-        let store = Self { database };
+        let store = Self { database, read_back: |store, manifest| store.restore::<M>(manifest).map(drop) };
         store.transaction(DOING, Durability::Immediate, |transaction| {
             let whole = transaction.open_table(WHOLE).map_err(|error| Error::new(DOING, error))?;
             let partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
@@ -172,9 +189,14 @@ impl SnapshotStore {
 
     /// Starts to write a snapshot of the state, of which none may be whole at this index.
     pub fn write(&self, header: Header) -> Result<Writing<'_>, Error> {
-        const DOING: &str = "starting a snapshot";
-        let index = header.entry.index;
-        self.transaction(DOING, Durability::None, |transaction| {
+        self.drop_chunks(header.entry.index, Durability::None)?;
+        Ok(Writing { store: self, header, chunks: 0, bytes: 0, hasher: blake3::Hasher::new() })
+    }
+
+    /// Forgets what is there of a snapshot that is not whole.
+    fn drop_chunks(&self, index: u64, durability: Durability) -> Result<(), Error> {
+        const DOING: &str = "dropping chunks";
+        self.transaction(DOING, durability, |transaction| {
             let mut chunks = transaction.open_table(CHUNKS).map_err(|error| Error::new(DOING, error))?;
             chunks
                 .retain_in((index, 0)..=(index, u32::MAX), |_, _| false)
@@ -182,11 +204,11 @@ impl SnapshotStore {
             let mut partial = transaction.open_table(PARTIAL).map_err(|error| Error::new(DOING, error))?;
             partial.remove(index).map_err(|error| Error::new(DOING, error))?;
             Ok(())
-        })?;
-        Ok(Writing { store: self, header, chunks: 0, bytes: 0, hasher: blake3::Hasher::new() })
+        })
     }
 
-    /// Sets the mark of a snapshot whose chunks are all there and deletes all older ones.
+    /// Reads back a snapshot whose chunks are all there, sets its mark and deletes all older ones. One that does not
+    /// give back its state is dropped: [`Error::Unreadable`].
     fn mark_whole(
         &self,
         manifest: &Manifest,
@@ -194,6 +216,14 @@ impl SnapshotStore {
     ) -> Result<(), Error> {
         const DOING: &str = "marking a snapshot as whole";
         let index = manifest.header.entry.index;
+        match (self.read_back)(self, manifest) {
+            Ok(()) => {}
+            Err(error @ Error::Failed { .. }) => return Err(error),
+            Err(error) => {
+                self.drop_chunks(index, Durability::Immediate)?;
+                return Err(Error::Unreadable { index, source: Box::new(error) });
+            }
+        }
         self.transaction(DOING, Durability::Immediate, |transaction| {
             check(transaction)?;
             let mut whole = transaction.open_table(WHOLE).map_err(|error| Error::new(DOING, error))?;
@@ -255,9 +285,12 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// All chunks are in: makes the snapshot durable and whole, and deletes the one before it.
+    /// All chunks are in: reads the snapshot back, makes it durable and whole, and deletes the one before it. Needs
+    /// room for a second state meanwhile.
     ///
+    /// # Errors
     /// [`Error::Absent`] if a newer one became whole in the meantime: then this one is not needed.
+    /// [`Error::Unreadable`] if it does not give back its state.
     pub fn finish(self) -> Result<Manifest, Error> {
         let index = self.header.entry.index;
         if self.store.newest()?.is_some_and(|newest| newest.header.entry.index > index) {

@@ -38,7 +38,7 @@ const FORMAT: &str = "format";
 /// Rises with every transaction; compared with the witness.
 const SEQUENCE: &str = "sequence";
 /// Raised when an older version could no longer read what is written.
-const FORMAT_NOW: u8 = 2;
+const FORMAT_NOW: u8 = 3;
 /// The log is read once, at the start; the cache only has to hold the pages that appends touch.
 const CACHE_BYTES: usize = 32 << 20;
 

@@ -116,7 +116,7 @@ impl Reader {
                 self.tables.attempts.insert(handle, attempt);
             }
             Body::Output(message) => {
-                let (task, outputs) = runs::outputs_from_proto(message)?;
+                let (task, outputs) = runs::outputs_from_proto(message);
                 self.follow(13, task.0.into())?;
                 self.tables.outputs.insert(task, Arc::new(outputs));
             }

@@ -207,14 +207,16 @@ pub(super) fn attempt_to_proto(handle: AttemptHandle, attempt: &Attempt) -> Body
     })
 }
 
-pub(super) fn outputs_from_proto(record: store::OutputRecord) -> Result<(TaskHandle, Outputs), Error> {
-    let outputs = Outputs::parse(record.text.as_bytes())
-        .map_err(|_| Error::at("output.text", Fault::Wrong("is not lines of key=value")))?;
-    Ok((TaskHandle(record.task), outputs))
+pub(super) fn outputs_from_proto(record: store::OutputRecord) -> (TaskHandle, Outputs) {
+    let outputs = record.outputs.into_iter().map(|output| (output.key, output.values)).collect();
+    (TaskHandle(record.task), Outputs(outputs))
 }
 
 pub(super) fn outputs_to_proto(task: TaskHandle, outputs: &Outputs) -> Body {
-    Body::Output(store::OutputRecord { task: task.0, text: outputs.to_text() })
+    let outputs = outputs.0.iter();
+    let outputs =
+        outputs.map(|(key, values)| store::OutputValues { key: key.clone(), values: values.clone() });
+    Body::Output(store::OutputRecord { task: task.0, outputs: outputs.collect() })
 }
 
 pub(super) fn usage_from_proto(record: store::UsageRecord) -> (AttemptHandle, Usage) {

@@ -102,6 +102,11 @@ impl<M: StateMachine, W: Observer<M>> Apply<M, W> {
                 }
                 // A newer one was fetched meanwhile.
                 Err(snapshots::Error::Absent { .. }) => {}
+                // The log stays as it is; the state of another time may fare better.
+                Err(error @ snapshots::Error::Unreadable { .. }) => {
+                    Metrics::add(&metrics.snapshots_unreadable, 1);
+                    tracing::error!(error = &error as &dyn std::error::Error, "no snapshot could be taken");
+                }
                 Err(error) => inbox.fail(Fatal::Snapshots(error)),
             }
             // If the apply thread has ended there is nobody to tell.

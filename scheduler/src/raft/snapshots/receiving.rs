@@ -71,30 +71,20 @@ impl SnapshotStore {
         self.next_missing(manifest)
     }
 
-    /// All chunks are there: checks them together and makes the snapshot whole. Gives its description, which differs
-    /// from the peer's if the same state was whole here before.
+    /// All chunks are there: reads the snapshot back and makes it whole. Gives its description, which differs from the
+    /// peer's if the same state was whole here before.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if it is not what was announced.
     pub fn finish_receiving(&self, manifest: &Manifest) -> Result<Manifest, Error> {
-        const DROPPING: &str = "dropping a bad snapshot";
         if let Some(known) = self.whole_for(manifest)? {
             return Ok(known);
         }
-        let index = manifest.header.entry.index;
-        let mut hasher = blake3::Hasher::new();
-        for number in 0..manifest.chunks {
-            let stored = self.stored(index, number)?.ok_or(Error::Absent { index })?;
-            hasher.update(&stored.bytes);
-        }
-        if hasher.finalize().as_bytes() != &manifest.blake3 {
-            self.transaction(DROPPING, Durability::Immediate, |transaction| {
-                let mut partial =
-                    transaction.open_table(PARTIAL).map_err(|error| Error::new(DROPPING, error))?;
-                partial.remove(index).map_err(|error| Error::new(DROPPING, error))?;
-                Ok(())
-            })?;
-            return Err(Error::BadChunk { number: manifest.chunks });
-        }
+        const DOING: &str = "finishing a fetch";
+        let under_way = |transaction: &WriteTransaction| still_under_way(transaction, manifest, DOING);
+        self.transaction(DOING, Durability::None, under_way)?;
         // Another fetch may have begun meanwhile and have dropped the chunks of this one.
-        self.mark_whole(manifest, |transaction| still_under_way(transaction, manifest, "finishing a fetch"))?;
+        self.mark_whole(manifest, under_way)?;
         Ok(manifest.clone())
     }
 

@@ -23,7 +23,7 @@ fn job(state: &Notebook, index: u64) -> SnapshotJob<Notebook> {
 }
 
 fn open(disk: &SimDisk) -> SnapshotStore {
-    SnapshotStore::open(disk.backend()).unwrap()
+    SnapshotStore::open::<Notebook>(disk.backend()).unwrap()
 }
 
 /// Moves chunks from one store to the other until none is missing, or until so many were moved.
@@ -111,7 +111,7 @@ fn chunks_that_do_not_make_the_announced_snapshot_are_refused_together() {
     let manifest = job(&notebook(1_000), 9).write(&source).unwrap();
     let announced = Manifest { blake3: [7; 32], ..manifest };
     let store = open(&SimDisk::new(2));
-    assert!(matches!(fetch(&source, &store, &announced, u32::MAX), Err(Error::BadChunk { .. })));
+    assert!(matches!(fetch(&source, &store, &announced, u32::MAX), Err(Error::Unreadable { .. })));
     assert_eq!(store.newest().unwrap(), None);
     assert_eq!(store.receive(&announced).unwrap(), Some(0), "it begins again at the first chunk");
 }
@@ -136,6 +136,26 @@ fn a_snapshot_that_is_whole_keeps_its_chunks_when_it_is_offered_again() {
     let store = open(&disk);
     assert_eq!(store.newest().unwrap(), Some(manifest.clone()));
     assert_eq!(store.restore::<Notebook>(&manifest).unwrap(), state);
+}
+
+#[test]
+fn a_snapshot_that_does_not_give_back_its_state_leaves_the_one_before_in_place() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let state = notebook(100);
+    let good = job(&state, 5).write(&store).unwrap();
+    let mut other = job(&notebook(200), 9);
+    other.header.state_hash ^= 1;
+    assert!(matches!(other.write(&store), Err(Error::Unreadable { index: 9, .. })));
+    let mut garbled = store.write(other.header.clone()).unwrap();
+    garbled.push(b"no state").unwrap();
+    assert!(matches!(garbled.finish(), Err(Error::Unreadable { index: 9, .. })));
+    disk.crash();
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.newest().unwrap(), Some(good.clone()));
+    assert_eq!(store.restore::<Notebook>(&good).unwrap(), state);
+    job(&notebook(200), 9).write(&store).unwrap();
 }
 
 #[test]
@@ -180,8 +200,7 @@ fn a_snapshot_older_than_one_that_was_fetched_is_not_needed() {
 #[test]
 fn a_state_that_does_not_match_its_hash_is_not_taken() {
     let store = open(&SimDisk::new(1));
-    let mut lying = job(&notebook(10), 5);
-    lying.header.state_hash ^= 1;
-    let manifest = lying.write(&store).unwrap();
+    let mut manifest = job(&notebook(10), 5).write(&store).unwrap();
+    manifest.header.state_hash ^= 1;
     assert!(matches!(store.restore::<Notebook>(&manifest), Err(Error::Damaged { .. })));
 }

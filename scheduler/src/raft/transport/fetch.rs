@@ -58,6 +58,14 @@ impl Fetcher {
                 Some(Err(snapshots::Error::Absent { .. } | snapshots::Error::BadChunk { .. })) => {
                     Fetched::NotToBeHad
                 }
+                Some(Err(error @ snapshots::Error::Unreadable { .. })) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        from = fetch.from,
+                        "a snapshot was fetched in vain"
+                    );
+                    Fetched::NotToBeHad
+                }
                 Some(Err(error)) => Fetched::Failed(error),
             };
             done(fetched).await;
