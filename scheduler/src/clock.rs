@@ -9,7 +9,8 @@
 //! A frame says for every later moment what to make of the wall clock, so that a clock that is set between two looks
 //! stamps nothing. A wrong clock does two kinds of harm: it fires what is not due, and it carries state time, which
 //! never goes back, into the future. So fires are held while there is doubt, and commands are stamped with the time
-//! that it should be.
+//! that it should be. A clock that is behind fires nothing early, but late or never: where two witnesses say so, of the
+//! peers and of the time that former leaders have stamped, theirs is used.
 
 #[cfg(test)]
 mod tests;
@@ -24,14 +25,15 @@ use crate::raft::membership::MemberId;
 
 /// A wall clock that moves by more than this against the boot clock has been set.
 const JUMP: Millis = Millis(60_000);
-/// A wall clock may be ahead of its peers' by this much.
-const AHEAD: Millis = Millis(5_000);
+/// A wall clock may differ from its peers' by this much.
+const APART_MAX: Millis = Millis(5_000);
 /// An answer that took longer says too little about when it was given.
 const ROUND_TRIP_MAX: Millis = Millis(1_000);
 /// After this long without another answer, what a peer has said no longer counts.
 const FRESH: Millis = Millis(10_000);
-/// A server that has just started waits this long for the first answer of a peer.
-const FIRST_ANSWER_MAX: Millis = Millis(2_000);
+/// A server that has just started waits this long for the first answer of a peer. One that leads has peers that can be
+/// reached, so that this only has to cover what keeps answers away and lets votes through.
+const FIRST_ANSWER_MAX: Millis = Millis(10_000);
 
 /// A server's two clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,11 @@ pub enum Doubt {
         /// By how much.
         by: Millis,
     },
+    /// It is behind the peers' median.
+    Behind {
+        /// By how much.
+        by: Millis,
+    },
 }
 
 impl Doubt {
@@ -66,7 +73,15 @@ impl Doubt {
     pub fn is_alarm(&self) -> bool {
         match self {
             Doubt::Unmeasured => false,
-            Doubt::Jumped { .. } | Doubt::Ahead { .. } => true,
+            Doubt::Jumped { .. } | Doubt::Ahead { .. } | Doubt::Behind { .. } => true,
+        }
+    }
+
+    /// True when what is due by this clock may not be due yet.
+    pub fn holds_fires(&self) -> bool {
+        match self {
+            Doubt::Unmeasured | Doubt::Jumped { .. } | Doubt::Ahead { .. } => true,
+            Doubt::Behind { .. } => false,
         }
     }
 }
@@ -88,6 +103,12 @@ impl fmt::Display for Doubt {
                     "the wall clock is {by} ahead of the other servers'; schedules are held while this server leads"
                 )
             }
+            Doubt::Behind { by } => {
+                write!(
+                    f,
+                    "the wall clock is {by} behind the other servers'; schedules may be late while this server leads"
+                )
+            }
         }
     }
 }
@@ -106,33 +127,50 @@ pub struct Reading {
 pub struct Frame {
     /// The last time that was believed.
     basis: Now,
-    /// The peers' median, at the boot clock of this server.
-    peers: Option<Now>,
+    peers: Option<Peers>,
     /// Until then a peer's answer is waited for.
     waits_until: Boot,
+}
+
+/// What the peers' clocks show at one moment. Of an even number there are two in the middle, and the one that is
+/// nearer to the own clock is believed, so that a single wrong peer does not make a right clock look wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Peers {
+    at: Boot,
+    earlier: Timestamp,
+    later: Timestamp,
+    /// The earlier one is confirmed: by a second peer, or by the time that is stamped on the state.
+    confirmed: bool,
 }
 
 impl Frame {
     /// Reads the clock.
     pub fn read(&self, now: Now) -> Reading {
-        let expected = self.basis.wall + now.boot.since(self.basis.boot);
-        let peers = self.peers.map(|peers| peers.wall + now.boot.since(peers.boot));
-        if let Some(peers) = peers {
-            let by = now.wall.since(peers);
-            if by > AHEAD {
-                return Reading { time: peers, doubt: Some(Doubt::Ahead { by }) };
+        let mut behind = None;
+        if let Some(peers) = self.peers {
+            let passed = now.boot.since(peers.at);
+            let (earlier, later) = (peers.earlier + passed, peers.later + passed);
+            let ahead = now.wall.since(later);
+            if ahead > APART_MAX {
+                return Reading { time: later, doubt: Some(Doubt::Ahead { by: ahead }) };
             }
+            let by = earlier.since(now.wall);
             // Peers that agree outweigh the own past: a clock that was wrong has been put right.
-            if peers.since(now.wall) <= AHEAD {
+            if by <= APART_MAX {
                 return Reading { time: now.wall, doubt: None };
             }
+            behind = Some(Doubt::Behind { by });
+            if peers.confirmed {
+                return Reading { time: earlier, doubt: behind };
+            }
         }
+        let expected = self.basis.wall + now.boot.since(self.basis.boot);
         if now.wall.0.abs_diff(expected.0) > JUMP.0 {
             let doubt = Doubt::Jumped { expected, wall: now.wall };
             return Reading { time: expected, doubt: Some(doubt) };
         }
-        let waits = peers.is_none() && now.boot < self.waits_until;
-        Reading { time: now.wall, doubt: waits.then_some(Doubt::Unmeasured) }
+        let waits = self.peers.is_none() && now.boot < self.waits_until;
+        Reading { time: now.wall, doubt: behind.or(waits.then_some(Doubt::Unmeasured)) }
     }
 }
 
@@ -159,21 +197,22 @@ impl Clock {
         }
     }
 
-    /// Takes in what the clocks show now. Small corrections add up over a long time; they are no jump, because each
-    /// look begins where the one before was believed to be.
-    pub fn look(&mut self, now: Now) -> Frame {
+    /// Takes in what the clocks show now, and what time is stamped on the state. Small corrections add up over a long
+    /// time; they are no jump, because each look begins where the one before was believed to be.
+    pub fn look(&mut self, now: Now, stamped: Timestamp) -> Frame {
         self.peers.retain(|_, peer| now.boot.since(peer.boot) <= FRESH);
-        let frame = Frame { basis: self.basis, peers: self.median(now.boot), waits_until: self.waits_until };
+        let peers = self.peers_at(now, stamped);
+        let frame = Frame { basis: self.basis, peers, waits_until: self.waits_until };
         self.basis = Now { wall: frame.read(now).time, boot: now.boot };
         Frame { basis: self.basis, ..frame }
     }
 
-    /// The peers' median. Of an even number it is the later one of the middle two, so that a single peer whose clock is
-    /// behind does not make a right one look wrong.
-    fn median(&self, boot: Boot) -> Option<Now> {
+    fn peers_at(&self, now: Now, stamped: Timestamp) -> Option<Peers> {
         let mut walls: Vec<Timestamp> =
-            self.peers.values().map(|peer| peer.wall + boot.since(peer.boot)).collect();
+            self.peers.values().map(|peer| peer.wall + now.boot.since(peer.boot)).collect();
         walls.sort_unstable();
-        walls.get(walls.len() / 2).map(|wall| Now { wall: *wall, boot })
+        let (earlier, later) = (*walls.get(walls.len().checked_sub(1)? / 2)?, *walls.get(walls.len() / 2)?);
+        let confirmed = walls.len() > 1 || stamped.since(now.wall) > APART_MAX;
+        Some(Peers { at: now.boot, earlier, later, confirmed })
     }
 }

@@ -55,7 +55,7 @@ impl ClockWatch {
     /// The watch of a server that starts, and where the time is read. `alone` says that it has no peers.
     pub fn new(alone: bool) -> (ClockWatch, Clocks) {
         let mut clock = Clock::new(now(), alone);
-        let (sender, frame) = watch::channel(clock.look(now()));
+        let (sender, frame) = watch::channel(clock.look(now(), Timestamp(0)));
         (ClockWatch { clock, frame: sender, doubt: None }, Clocks { frame })
     }
 
@@ -78,13 +78,13 @@ impl ClockWatch {
             for (peer, sent, heard, wall) in answers {
                 self.clock.measured(peer, sent, heard, wall);
             }
-            self.look();
+            self.look(log.latest().state.time());
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, stamped: Timestamp) {
         let now = now();
-        let frame = self.clock.look(now);
+        let frame = self.clock.look(now, stamped);
         let doubt = frame.read(now).doubt.filter(Doubt::is_alarm);
         match (&doubt, &self.doubt) {
             (Some(doubt), None) => tracing::error!(wall = now.wall.0, "{doubt}"),

@@ -247,7 +247,8 @@ impl Lead {
     fn now(&self) -> Now {
         let steady = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let reading = self.log.time();
-        Now { time: reading.time, steady: Millis(steady), holds_fires: reading.doubt.is_some() }
+        let holds_fires = reading.doubt.is_some_and(|doubt| doubt.holds_fires());
+        Now { time: reading.time, steady: Millis(steady), holds_fires }
     }
 }
 

@@ -73,10 +73,9 @@ impl Collector for Scheduling {
         gauge(e, "known_jobs", "Jobs", count(tables.jobs.len()))?;
         gauge(e, "leading_servers", "1 while this server leads, else 0", u64::from(self.log.leads()))?;
         let doubted = self.log.time().doubt.is_some_and(|doubt| doubt.is_alarm());
-        let help =
-            "1 while this server's wall clock is not trusted, so that schedules are held if it leads, else 0";
+        let help = "1 while this server's wall clock is not trusted, so that schedules are held or late if it leads, else 0";
         gauge(e, "doubted_clocks", help, u64::from(doubted))?;
-        let now = self.log.time().time;
+        let now = self.log.time().time.max(view.state.time());
         let late = due::next_instant(&view.state).map_or(0, |at| now.0.saturating_sub(at.0) / 1000);
         let help = "For how long the first timer is over without having been dealt with, in whole seconds";
         gauge(e, "timer_lag_seconds", help, late)?;

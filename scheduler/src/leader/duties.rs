@@ -152,7 +152,10 @@ impl Duties {
         match duty {
             Duty::Place => self.place(view),
             Duty::Fire => self.fire(view, now),
-            Duty::Advance => due::advance_needed(&view.state, now.time).then_some(Command::Advance),
+            // The state's own time may be later, where a former leader's clock was: what is due by it goes on.
+            Duty::Advance => {
+                due::advance_needed(&view.state, now.time.max(view.state.time())).then_some(Command::Advance)
+            }
             Duty::LoseNode => self.lose(view),
             Duty::CheckHash => {
                 let (index, hash) =

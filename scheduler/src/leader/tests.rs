@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use berth_core::command::{Origin, Submit};
-use berth_core::id::EntryId;
+use berth_core::id::{EntryId, RequestId};
 use berth_core::job_spec::{
     Count, ExecutorKind, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, Schedule,
     TaskSpec, When,
@@ -342,6 +342,25 @@ fn while_the_clock_is_doubted_nothing_fires_and_afterwards_everything_that_is_du
     house.now.holds_fires = false;
     house.pass(1);
     assert_eq!(house.machine.state().tables().outcomes.len(), 3);
+}
+
+#[test]
+fn what_is_due_by_the_time_of_the_state_goes_on_under_a_leader_whose_clock_is_behind() {
+    let mut house = House::new();
+    let keyed = |key| Request {
+        key: Some(RequestId(key)),
+        actor: "ann".into(),
+        origin: Origin::Client,
+        command: every_second(),
+    };
+    house.apply(keyed(1));
+    let behind = house.now;
+    house.skip(25 * 3_600_000);
+    house.apply(keyed(2));
+    house.now = Now { steady: house.now.steady, ..behind };
+    house.handle(Input::View(Arc::new(house.view.clone())));
+    let remembered: Vec<_> = house.machine.state().tables().requests.iter().map(|(key, _)| *key).collect();
+    assert_eq!(remembered, [RequestId(2)], "the first is forgotten after a day");
 }
 
 #[test]

@@ -55,7 +55,8 @@ impl Simulation {
         let server = self.server(id);
         let clocks = server.clocks(now);
         if let Some(running) = server.up.as_mut() {
-            running.frame = running.clock.look(clocks);
+            let stamped = running.views.latest().state.time();
+            running.frame = running.clock.look(clocks, stamped);
         }
     }
 

@@ -64,7 +64,7 @@ impl Simulation {
         Now {
             time: reading.map_or(server.wall(at), |reading| reading.time),
             steady: Millis(server.steady(at)),
-            holds_fires: reading.is_some_and(|reading| reading.doubt.is_some()),
+            holds_fires: reading.and_then(|reading| reading.doubt).is_some_and(|doubt| doubt.holds_fires()),
         }
     }
 

@@ -139,7 +139,7 @@ impl Server {
         watcher.restored = 0;
         let clocks = self.clocks(now);
         let mut clock = Clock::new(clocks, false);
-        let frame = clock.look(clocks);
+        let frame = clock.look(clocks, views.latest().state.time());
         Ok(Running {
             member,
             watcher,
