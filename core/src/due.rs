@@ -24,17 +24,6 @@ pub const EPSILON: Millis = Millis::from_secs(300);
 /// The most decisions about one schedule in one command; the rest follows in the next.
 pub const DECISIONS_MAX: usize = 100;
 
-/// The first instant of a schedule strictly after `after`; `None` when nothing follows.
-pub fn next_after(when: When, after: Timestamp) -> Option<Timestamp> {
-    match when {
-        When::Every(period) => {
-            let passed = after.0.checked_div(period.0)?;
-            passed.checked_add(1)?.checked_mul(period.0).map(Timestamp)
-        }
-        When::At(instant) => (instant > after).then_some(instant),
-    }
-}
-
 /// Decisions about the instants that are due at `now`, at most `max` of them (and never more than one command
 /// carries). What is left over is due still after these are applied.
 pub fn fires(state: &State, now: Timestamp, max: usize) -> Vec<Fire> {
@@ -85,7 +74,7 @@ fn fire(state: &State, handle: JobHandle, now: Timestamp, max: usize) -> Option<
     let cursor = job.cursor.filter(|_| job.enabled)?;
     let when = state.spec(job.spec).schedule.as_ref()?.when;
     let decisions = decisions(when, cursor, now, max);
-    let next = next_after(when, decisions.last()?.nominal);
+    let next = when.next_after(decisions.last()?.nominal);
     Some(Fire { job: handle, generation: cursor.generation, expected: cursor.last, decisions, next })
 }
 

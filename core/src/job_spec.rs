@@ -209,10 +209,21 @@ impl When {
     pub fn next_after(self, after: Timestamp) -> Option<Timestamp> {
         match self {
             When::Every(Millis(period)) => {
-                let period = period.max(1);
-                (after.0 / period + 1).checked_mul(period).map(Timestamp)
+                let passed = after.0 / period.max(1);
+                passed.checked_add(1)?.checked_mul(period.max(1)).map(Timestamp)
             }
             When::At(instant) => (instant > after).then_some(instant),
+        }
+    }
+
+    /// The last of the instants after `after` and up to `until`, and how many they are; `None` when there is none.
+    pub fn last_of(self, after: Timestamp, until: Timestamp) -> Option<(Timestamp, u64)> {
+        match self {
+            When::Every(Millis(period)) => {
+                let (before, last) = (after.0 / period.max(1), until.0 / period.max(1));
+                (last > before).then(|| (Timestamp(last * period), last - before))
+            }
+            When::At(instant) => (after < instant && instant <= until).then_some((instant, 1)),
         }
     }
 }

@@ -72,9 +72,11 @@ pub enum SkipReason {
     CatchUp,
     /// The cluster had as many active runs as it takes.
     Full,
+    /// The schedule was changed, or its job stopped, before it was decided.
+    Superseded,
 }
 
-canonical!(enum SkipReason { 1: Overlap, 2: CatchUp, 3: Full });
+canonical!(enum SkipReason { 1: Overlap, 2: CatchUp, 3: Full, 4: Superseded });
 
 impl EndReason {
     /// True when the work was done.
@@ -116,6 +118,7 @@ impl fmt::Display for EndReason {
             EndReason::Skipped(SkipReason::Overlap) => write!(f, "skipped(overlap)"),
             EndReason::Skipped(SkipReason::CatchUp) => write!(f, "skipped(catch_up)"),
             EndReason::Skipped(SkipReason::Full) => write!(f, "skipped(full)"),
+            EndReason::Skipped(SkipReason::Superseded) => write!(f, "skipped(superseded)"),
             EndReason::Succeeded
             | EndReason::OomKilled
             | EndReason::DiskExceeded

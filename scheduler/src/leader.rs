@@ -40,6 +40,8 @@ pub use exchange::{Asker, ConnectionId, Input, NotApplied, Output, Ticket};
 
 /// A leader to which nothing is handed in for this part of a lease stood still.
 const STALLS_IN_LEASE: u64 = 4;
+/// What an agent is told to wait while the attempts of its node's last life are given up, in milliseconds.
+const GIVING_UP_MS: u64 = 500;
 
 /// The moment at which something happens to a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -407,6 +409,11 @@ impl Leader {
             Reply::Refused(Refusal::Full { .. }) => {
                 Step::refuse(agent::refused::Code::Full, "too many nodes")
             }
+            Reply::Refused(Refusal::NodeBusy { .. }) => Step::refuse_for(
+                agent::refused::Code::Closed,
+                "what the node ran before is still being given up; dial again",
+                GIVING_UP_MS,
+            ),
             other => Step::refuse(
                 agent::refused::Code::Invalid,
                 &format!("the registration was not taken: {other:?}"),

@@ -37,7 +37,8 @@ impl Change<'_> {
             if decision.nominal <= last {
                 continue;
             }
-            if !self.spend() {
+            // The clock may have been set back since it was found to be due.
+            if decision.nominal > self.now || !self.spend() {
                 next = Some(decision.nominal);
                 break;
             }

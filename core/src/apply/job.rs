@@ -5,7 +5,8 @@ use crate::command::Submit;
 use crate::event::Event;
 use crate::id::{JobHandle, RunHandle, SpecHandle, TenantHandle};
 use crate::job_spec::{JobSpec, Schedule, TEXT_BYTES_MAX};
-use crate::model::{Cursor, Job, RunCause, Stopping, Timer};
+use crate::model::{Cursor, Job, Outcome, OutcomeKind, RunCause, Stopping, Timer};
+use crate::reason::SkipReason;
 use crate::reply::{Refusal, Reply};
 
 /// The most jobs of a cluster.
@@ -46,6 +47,8 @@ impl Change<'_> {
         let unknown = || Refusal::UnknownJob { tenant: tenant.to_owned(), job: job.to_owned() };
         let job = self.state.job_named(owner, job).ok_or_else(unknown)?;
         if self.state.job(job).enabled {
+            let schedule = self.state.spec(self.state.job(job).spec).schedule.clone();
+            self.drop_undecided(job, schedule.as_ref());
             self.state.tables.jobs.update(job, |job| job.enabled = false);
             self.set_cursor(job, None);
             self.emit(Event::JobStopped(job));
@@ -145,6 +148,7 @@ impl Change<'_> {
             job.version
         });
         if !was_enabled || old_schedule != spec.schedule {
+            self.drop_undecided(handle, old_schedule.as_ref());
             self.begin_schedule(handle, spec.schedule.as_ref());
         }
         self.emit(Event::JobApplied { job: handle, version });
@@ -155,6 +159,17 @@ impl Change<'_> {
         let after = self.state.use_spec(spec);
         self.state.release_spec(before);
         after
+    }
+
+    /// Instants that are due and not decided get an outcome before their schedule ends, all of them one.
+    fn drop_undecided(&mut self, job: JobHandle, schedule: Option<&Schedule>) {
+        let Some((schedule, cursor)) = schedule.zip(self.state.job(job).cursor) else { return };
+        if let Some((nominal, count)) = schedule.when.last_of(cursor.last, self.now) {
+            let kind = OutcomeKind::Skipped(SkipReason::Superseded);
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.keep_outcome(job, nominal, Outcome { kind, count });
+            self.emit(Event::FireDecided { job, nominal });
+        }
     }
 
     /// Starts a schedule in a new generation: nothing before now is fired by it, and nothing that the old one

@@ -25,7 +25,12 @@ impl Change<'_> {
                 let before = self.state.node(handle);
                 // Another journal knows nothing of the attempts; of a lost node's they are given up already.
                 if before.journal != registration.journal || before.state != NodeState::Ready {
-                    self.lose_attempts(handle, usize::MAX);
+                    self.give_up_attempts(handle);
+                    let attempts = self.state.index.attempts_on(handle).count() as u64;
+                    if attempts > 0 {
+                        self.lose(handle);
+                        return Ok(Reply::Refused(Refusal::NodeBusy { node: registration.name, attempts }));
+                    }
                 }
                 self.state.tables.nodes.update(handle, |node| {
                     let node = Arc::make_mut(node);
@@ -67,12 +72,19 @@ impl Change<'_> {
             return Err(Refusal::StaleEpoch);
         }
         if node.state == NodeState::Ready {
+            self.lose(handle);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Makes a node a lost one.
+    fn lose(&mut self, handle: NodeHandle) {
+        if self.state.node(handle).state == NodeState::Ready {
             let at = self.now;
             self.state.tables.nodes.update(handle, |node| Arc::make_mut(node).state = NodeState::Lost { at });
             self.emit(Event::NodeLost(handle));
-            self.evacuate(handle);
         }
-        Ok(Reply::Done)
+        self.evacuate(handle);
     }
 
     /// Gives up the attempts of a lost node, as far as this entry has room.
@@ -80,19 +92,18 @@ impl Change<'_> {
         if !matches!(self.state.tables.nodes.get(handle), Some(node) if node.state != NodeState::Ready) {
             return;
         }
-        let done = self.lose_attempts(handle, self.budget);
-        self.budget -= done;
+        self.give_up_attempts(handle);
         if self.state.index.attempts_on(handle).next().is_some() {
             self.arm(self.now, Timer::Evacuate(handle));
         }
     }
 
-    fn lose_attempts(&mut self, handle: NodeHandle, most: usize) -> usize {
-        let attempts: Vec<AttemptHandle> = self.state.index.attempts_on(handle).take(most).collect();
-        for &attempt in &attempts {
+    fn give_up_attempts(&mut self, handle: NodeHandle) {
+        let attempts: Vec<AttemptHandle> = self.state.index.attempts_on(handle).take(self.budget).collect();
+        self.budget -= attempts.len();
+        for attempt in attempts {
             self.lose_attempt(attempt);
         }
-        attempts.len()
     }
 
     pub(super) fn drain_node(&mut self, name: &str, order: Option<DrainOrder>) -> Result<Reply, Refusal> {

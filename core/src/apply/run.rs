@@ -187,9 +187,7 @@ fn run_id(state: &State, job: JobHandle, cause: RunCause, nominal: Timestamp) ->
     match cause {
         // The key alone names a manual run: asked again at another instant it is the same run.
         RunCause::Manual(key) => hash.update(b"manual").update(&key.0.to_le_bytes()),
-        RunCause::Schedule { generation } => {
-            hash.update(b"schedule").update(&generation.to_le_bytes()).update(&nominal.0.to_le_bytes())
-        }
+        RunCause::Schedule { .. } => hash.update(b"schedule").update(&nominal.0.to_le_bytes()),
     };
     let digest: [u8; 16] = hash.finalize().as_bytes()[..16].try_into().expect("16 of 32 bytes");
     RunId(u128::from_le_bytes(digest))

@@ -49,8 +49,8 @@ fn a_single_instant_fires_once_however_late() {
     let late = decisions(at, cursor(0), Timestamp(900 * HOUR), 10);
     assert_eq!(late, [FireDecision { nominal: Timestamp(HOUR), skip: None, count: 1 }]);
     assert_eq!(decisions(at, cursor(HOUR), Timestamp(900 * HOUR), 10), []);
-    assert_eq!(next_after(at, Timestamp(HOUR - 1)), Some(Timestamp(HOUR)));
-    assert_eq!(next_after(at, Timestamp(HOUR)), None);
+    assert_eq!(at.next_after(Timestamp(HOUR - 1)), Some(Timestamp(HOUR)));
+    assert_eq!(at.next_after(Timestamp(HOUR)), None);
 }
 
 #[test]
@@ -86,7 +86,7 @@ proptest! {
                 at = decision.nominal.0;
                 count += u64::from(decision.count);
             }
-            prop_assert_eq!(next_after(when, end.nominal), Some(Timestamp(end.nominal.0 + period)));
+            prop_assert_eq!(when.next_after(end.nominal), Some(Timestamp(end.nominal.0 + period)));
         }
         prop_assert_eq!(count, now / period - last / period);
     }
@@ -105,7 +105,7 @@ proptest! {
 
     #[test]
     fn the_next_instant_is_the_first_after(period in 1000u64..HOUR, after in 0u64..1000 * HOUR) {
-        let next = next_after(When::Every(Millis(period)), Timestamp(after)).unwrap().0;
+        let next = When::Every(Millis(period)).next_after(Timestamp(after)).unwrap().0;
         prop_assert!(next > after && next - after <= period && next.is_multiple_of(period));
     }
 }

@@ -74,7 +74,7 @@ fn add_cluster(hashes: &mut Hashes) {
 }
 
 fn add_reasons(hashes: &mut Hashes) {
-    let skipped = [SkipReason::Overlap, SkipReason::CatchUp, SkipReason::Full];
+    let skipped = [SkipReason::Overlap, SkipReason::CatchUp, SkipReason::Full, SkipReason::Superseded];
     hashes.add_all("skipped", &skipped);
     let reasons = [
         EndReason::Succeeded,

@@ -81,6 +81,7 @@ pub(super) fn skip_from_proto(skip: i32, field: &str) -> Result<SkipReason, Erro
         v1::SkipReason::Overlap => Ok(SkipReason::Overlap),
         v1::SkipReason::CatchUp => Ok(SkipReason::CatchUp),
         v1::SkipReason::Full => Ok(SkipReason::Full),
+        v1::SkipReason::Superseded => Ok(SkipReason::Superseded),
     }
 }
 
@@ -90,6 +91,7 @@ pub(super) fn skip_to_proto(skip: SkipReason) -> v1::SkipReason {
         SkipReason::Overlap => v1::SkipReason::Overlap,
         SkipReason::CatchUp => v1::SkipReason::CatchUp,
         SkipReason::Full => v1::SkipReason::Full,
+        SkipReason::Superseded => v1::SkipReason::Superseded,
     }
 }
 

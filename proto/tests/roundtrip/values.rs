@@ -159,7 +159,12 @@ pub(crate) fn facts() -> impl Strategy<Value = NodeFacts> {
 }
 
 pub(crate) fn skip() -> impl Strategy<Value = SkipReason> {
-    prop_oneof![Just(SkipReason::Overlap), Just(SkipReason::CatchUp), Just(SkipReason::Full)]
+    prop_oneof![
+        Just(SkipReason::Overlap),
+        Just(SkipReason::CatchUp),
+        Just(SkipReason::Full),
+        Just(SkipReason::Superseded)
+    ]
 }
 
 pub(crate) fn end_reason() -> impl Strategy<Value = EndReason> {

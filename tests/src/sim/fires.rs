@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_core::event::Event;
 use berth_core::id::JobHandle;
-use berth_core::model::{OutcomeKind, RunCause};
+use berth_core::model::{Cursor, OutcomeKind, RunCause};
 use berth_core::state::State;
 use berth_core::time::Timestamp;
 
@@ -30,6 +30,10 @@ impl Fires {
                     }
                     jobs.insert(job);
                 }
+                // A schedule that ends leaves nothing undecided.
+                Event::JobApplied { job, .. } | Event::JobStopped(job) => {
+                    jobs.insert(job);
+                }
                 Event::RunCreated { run, .. } => self.one_run_an_instant(after, run)?,
                 _ => {}
             }
@@ -50,13 +54,12 @@ impl Fires {
         }
     }
 
-    /// What was decided about one schedule follows on what was decided before, instant after instant.
+    /// What was decided about one schedule follows on what was decided before, instant after instant, to the end of the
+    /// schedule.
     fn in_order(&self, before: &State, after: &State, handle: JobHandle) -> Result<(), String> {
-        let job = after.job(handle);
-        let schedule = after.spec(job.spec).schedule.as_ref();
-        let cursors = before.tables().jobs.get(handle).and_then(|job| job.cursor).zip(job.cursor);
-        let Some((schedule, (was, is))) = schedule.zip(cursors) else {
-            return Err(format!("{handle:?} fires without a schedule"));
+        let Some(job) = before.tables().jobs.get(handle) else { return Ok(()) };
+        let Some((schedule, was)) = before.spec(job.spec).schedule.as_ref().zip(job.cursor) else {
+            return Ok(());
         };
         let when = schedule.when;
         let mut last = was.last;
@@ -84,12 +87,14 @@ impl Fires {
                 }
             }
         }
-        match (is.last, is.next) == (last, when.next_after(last)) {
+        let follows = |is: Cursor| (is.last, is.next) == (last, when.next_after(last));
+        let holds = match after.job(handle).cursor.filter(|is| is.generation == was.generation) {
+            Some(is) => follows(is),
+            None => when.next_after(last).is_none_or(|next| next > after.time()),
+        };
+        match holds {
             true => Ok(()),
-            false => Err(format!(
-                "the cursor {is:?} of {handle:?} does not follow on {last:?} ({:?})",
-                schedule.when
-            )),
+            false => Err(format!("the cursor of {handle:?} does not follow on {last:?} ({when:?})")),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Options {
             weather: Weather::Any,
             tells_story: false,
             seconds,
-            quiet_max: 150_000,
+            quiet_max: 300_000,
             disks_lie: false,
             delay_max: random.pick(&[3, 10, 25, 60]),
             loss_per_mille: random.pick(&[0, 5, 20]),

@@ -242,6 +242,24 @@ fn a_drain_that_is_called_off_stops_nothing_of_a_later_gentle_one() {
 }
 
 #[test]
+fn an_agent_with_a_wiped_directory_comes_in_once_all_that_it_had_is_given_up() {
+    let mut house = House::new();
+    let node = house.node("n1");
+    let run = house.run(a_job("j", (0..4).map(|place| a_task(&format!("t{place}"), &[])).collect()));
+    for place in 0..4 {
+        house.place(house.task(run, place, 0), node).unwrap();
+    }
+    house.state.limits.transitions = 2;
+    let wiped = Command::RegisterNode(crate::command::Registration { journal: JournalId(2), ..a_node("n1") });
+    let busy = |attempts| Reply::Refused(Refusal::NodeBusy { node: "n1".into(), attempts });
+
+    assert_eq!(house.ask(wiped.clone()), busy(2));
+    house.advance_all();
+    assert!(matches!(house.ask(wiped), Reply::Registered { .. }));
+    assert_eq!(house.state.index().attempts_on(node).count(), 0);
+}
+
+#[test]
 fn a_node_that_alone_has_the_files_of_an_active_run_is_not_removed() {
     let mut house = House::new();
     let node = house.node("n1");

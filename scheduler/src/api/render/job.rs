@@ -58,6 +58,7 @@ fn outcomes(state: &State, job: JobHandle) -> Vec<v1::OutcomeView> {
                 OutcomeKind::Skipped(SkipReason::Overlap) => (String::new(), "overlap"),
                 OutcomeKind::Skipped(SkipReason::CatchUp) => (String::new(), "catch_up"),
                 OutcomeKind::Skipped(SkipReason::Full) => (String::new(), "full"),
+                OutcomeKind::Skipped(SkipReason::Superseded) => (String::new(), "superseded"),
             };
             v1::OutcomeView { nominal_ms: nominal.0, run, skipped: skipped.to_owned(), count: outcome.count }
         })
