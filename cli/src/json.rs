@@ -198,7 +198,6 @@ pub(crate) fn status(status: &StatusReply) -> Value {
         "runs_active": status.runs_active,
         "tasks_waiting": status.tasks_waiting,
         "tasks_running": status.tasks_running,
-        "store_fault": some(&status.store_fault),
         "time_ms": status.time_ms,
     })
 }

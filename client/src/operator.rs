@@ -36,8 +36,9 @@ impl Client {
     /// # Errors
     /// As for every write; [`Error::Conflict`] while another change of members is under way.
     pub async fn add_member(&self, address: &str) -> Result<AddedMember, Error> {
+        // Safe to repeat without a key: the same address gets the same id.
         let key = RequestKey::random();
-        let request = AddMemberRequest { address: address.to_owned(), key: key.wire() };
+        let request = AddMemberRequest { address: address.to_owned() };
         let reply = self
             .write(key, |channel| {
                 let request = request.clone();
@@ -47,19 +48,16 @@ impl Client {
         Ok(AddedMember { id: reply.id, cluster_id: reply.cluster_id })
     }
 
-    /// Removes a member.
+    /// Removes a member; of one that was removed before it says so again.
     ///
     /// # Errors
-    /// As for every write; [`Error::NotFound`], and [`Error::Conflict`] when the quorum would be lost.
+    /// As for every write; [`Error::NotFound`] for an id that no member had, and [`Error::Conflict`] when the quorum would be lost.
     pub async fn remove_member(&self, id: u64) -> Result<(), Error> {
         let key = RequestKey::random();
-        let request = RemoveMemberRequest { id, key: key.wire() };
-        self.write(key, |channel| {
-            let request = request.clone();
-            async move { OperatorClient::new(channel).remove_member(request).await }
-        })
-        .await
-        .map(drop)
+        let request = RemoveMemberRequest { id };
+        self.write(key, |channel| async move { OperatorClient::new(channel).remove_member(request).await })
+            .await
+            .map(drop)
     }
 
     /// What each configured server says of itself, in their order, or why it says nothing. Asks each once.

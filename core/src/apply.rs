@@ -35,14 +35,10 @@ pub fn apply(state: &mut State, entry: EntryId, envelope: Envelope) -> Applied {
     if envelope.cluster_epoch != state.tables.header.cluster_epoch {
         return refused(Refusal::StaleClusterEpoch);
     }
-    // Not the actor: asked again by way of another server, one without a name is known by another address.
-    let fingerprint = envelope.request.map(|_| hash::of(&envelope.command));
-    if let Some(known) = envelope.request.and_then(|key| state.tables.requests.get(&key)) {
-        return match Some(known.fingerprint) == fingerprint {
-            true => Applied { reply: known.reply.clone(), events: Vec::new(), at },
-            false => refused(Refusal::KeyReused),
-        };
+    if let Some(reply) = envelope.request.and_then(|key| first_answer(state, key, &envelope.command)) {
+        return Applied { reply, events: Vec::new(), at };
     }
+    let fingerprint = envelope.request.map(|_| hash::of(&envelope.command));
 
     state.tables.header.time = state.tables.header.time.max(envelope.time);
     let mut change = Change {
@@ -64,6 +60,17 @@ pub fn apply(state: &mut State, entry: EntryId, envelope: Envelope) -> Applied {
         }
         // A refusal changes nothing and is not remembered: asked again later, it may be done.
         Err(refusal) => refused(refusal),
+    }
+}
+
+/// The answer that a request with this key was given before; `None` for a new one. A key that was used for something
+/// else is refused.
+pub fn first_answer(state: &State, key: RequestId, command: &Command) -> Option<Reply> {
+    let known = state.tables.requests.get(&key)?;
+    // Not the actor: asked again by way of another server, one without a name is known by another address.
+    match known.fingerprint == hash::of(command) {
+        true => Some(known.reply.clone()),
+        false => Some(Reply::Refused(Refusal::KeyReused)),
     }
 }
 

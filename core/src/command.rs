@@ -77,7 +77,7 @@ pub enum Command {
     Fire(Vec<Fire>),
     /// Does what the timer table says is due, other than fires; up to [`TRANSITIONS_MAX`] changes.
     Advance,
-    /// Compares the state's hash, as the leader had it after entry `index`; a member that differs stops.
+    /// Compares the state's hash, as the leader had it after entry `index`; one that differs says so.
     CheckHash { index: u64, hash: u128 },
 }
 

@@ -9,7 +9,7 @@ mod tries;
 
 use std::sync::Arc;
 
-use berth_core::apply::apply;
+use berth_core::apply::first_answer;
 use berth_core::command::{Command, Envelope, FORMAT, Origin, Submit};
 use berth_core::id::{EntryId, RequestId};
 use berth_core::reply::{Applied, Reply};
@@ -272,7 +272,9 @@ impl Log {
     async fn write_here(&self, request: Request, bounds: Bounds) -> Result<(u64, Reply), ErrorDetail> {
         let term = self.term_led(bounds).await?;
         let view = self.latest();
-        if let Some(first) = first_answer(&view, term, &request) {
+        // Given whatever speaks against such a command by now, and without a write.
+        let known = request.key.and_then(|key| first_answer(&view.state, key, &request.command));
+        if let Some(first) = known {
             return Ok((view.applied.index, first));
         }
         if let Some(objection) = self.objection(&view.state, &request.command) {
@@ -335,14 +337,4 @@ impl Log {
         let term = status.borrow().leader_ready_term;
         term.ok_or_else(|| detail(ErrorCode::NotLeader, "this member does not lead"))
     }
-}
-
-/// The answer to a request whose key is known in a leader's view. It is given whatever speaks against such a command by
-/// now, and without a write: of earlier terms all is in that view.
-fn first_answer(view: &View, term: u64, request: &Request) -> Option<Reply> {
-    view.state.tables().requests.get(&request.key?)?;
-    let entry = EntryId { term, index: view.applied.index };
-    let envelope = request.clone().into_envelope(&view.state, term, view.state.tables().header.time);
-    // It changes nothing, and says so if the key was used for something else.
-    Some(apply(&mut view.state.clone(), entry, envelope).reply)
 }

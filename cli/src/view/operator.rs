@@ -43,9 +43,7 @@ pub(crate) fn status(answers: &[(String, Result<StatusReply, Error>)]) -> String
                     units::span(status.uptime_ms),
                     state(status),
                 ]);
-                for alarm in
-                    status.alarms.iter().chain(Some(&status.store_fault)).filter(|text| !text.is_empty())
-                {
+                for alarm in &status.alarms {
                     remarks.push_str(&format!("{endpoint}: {}\n", escape(alarm)));
                 }
                 totals = totals.max(Some((status.applied_index, totals_of(status))));
@@ -68,9 +66,7 @@ pub(crate) fn status(answers: &[(String, Result<StatusReply, Error>)]) -> String
 }
 
 fn state(status: &StatusReply) -> String {
-    if !status.store_fault.is_empty() {
-        "store damaged".to_owned()
-    } else if status.leader_id == 0 {
+    if status.leader_id == 0 {
         "no leader".to_owned()
     } else if status.alarms.is_empty() {
         "well".to_owned()
@@ -109,27 +105,27 @@ mod tests {
             tasks_waiting: 4,
             ..StatusReply::default()
         };
-        let damaged = StatusReply {
+        let full = StatusReply {
             member_id: 2,
             role: 2,
-            store_fault: "the log is damaged; re-add this member".into(),
+            alarms: vec!["the disk is almost full".into()],
             ..well.clone()
         };
         let tried = vec![Tried { endpoint: "http://c:7070".into(), answer: "connection refused".into() }];
         let answers = [
             ("http://a:7070".to_owned(), Ok(well)),
-            ("http://b:7070".to_owned(), Ok(damaged)),
+            ("http://b:7070".to_owned(), Ok(full)),
             ("http://c:7070".to_owned(), Err(Error::Unreachable { tried })),
         ];
         insta::assert_snapshot!(status(&answers), @r"
         SERVER         MEMBER  ROLE    TERM  COMMITTED  APPLIED  UP     STATE
         http://a:7070       1  leader     3        120      120  1m05s  well
-        http://b:7070       2  voter      3        120      120  1m05s  store damaged
+        http://b:7070       2  voter      3        120      120  1m05s  alarm
         http://c:7070       -  -          -          -        -  -      connection refused
 
         cluster 7zq0: nodes ready 2, runs active 1, tasks running 8, waiting 4
 
-        http://b:7070: the log is damaged; re-add this member
+        http://b:7070: the disk is almost full
         ");
     }
 

@@ -75,20 +75,29 @@ impl Operator for OperatorService {
     ) -> Result<Response<v1::MembersReply>, Status> {
         let (admitted, request) = self.gate.admit(request, |_| Resource::Cluster)?;
         let Member { log, about } = admitted.behind;
+        // Only the leader knows how the others are.
+        if !request.stale_ok && !log.leads() {
+            return Err(failed(&log.not_leader().await));
+        }
         let view = admitted.read(request.stale_ok).await?;
-        let membership = Arc::clone(&log.node().status().borrow().membership);
+        let status = log.node().status().borrow().clone();
         let own = log.node().identity().member;
-        let members = membership
-            .members()
-            .map(|member| v1::MemberView {
+        let members = status.membership.members().map(async |member| {
+            let peer = status.peers.get(&member.id);
+            let itself = (member.id == own && log.leads()).then_some(());
+            v1::MemberView {
                 id: member.id,
                 address: member.address.clone(),
                 role: admitted.behind.role(member.id, member.standing).into(),
-                match_index: None,
-                reachable: None,
-                client_address: if member.id == own { about.address.clone() } else { String::new() },
-            })
-            .collect();
+                match_index: itself.map(|()| view.applied.index).or(peer.map(|peer| peer.matched)),
+                reachable: itself.map(|()| true).or(peer.map(|peer| peer.live)),
+                client_address: match member.id == own {
+                    true => about.address.clone(),
+                    false => log.address_of(member.id).await.unwrap_or_default(),
+                },
+            }
+        });
+        let members = futures_util::future::join_all(members).await;
         Ok(Response::new(v1::MembersReply { members, as_of_index: view.applied.index }))
     }
 
@@ -157,7 +166,6 @@ impl Operator for OperatorService {
             runs_active: index.active_runs.len() as u64,
             tasks_waiting: waiting,
             tasks_running: index.live() as u64,
-            store_fault: String::new(),
             time_ms: clock_watch::now().wall.0,
         }))
     }

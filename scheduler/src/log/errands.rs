@@ -1,6 +1,7 @@
 //! What members ask of each other: commands for the leader, and small questions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use berth_core::command::{Envelope, FORMAT};
@@ -15,7 +16,7 @@ use berth_proto::v1::{ErrorCode, ErrorDetail};
 use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::sync::OnceCell;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::bounds::Bounds;
 use super::errors::{UNANSWERED, of_transport};
@@ -23,6 +24,9 @@ use super::{Log, Request};
 use crate::clock_watch;
 use crate::raft::membership::MemberId;
 use crate::raft::transport::ForwardHandler;
+
+/// How long a member is waited for that is asked for its address.
+const ADDRESS_MAX: Duration = Duration::from_millis(500);
 
 impl Log {
     /// Has the leader apply a request.
@@ -58,6 +62,17 @@ impl Log {
         match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
             Ok(Answer::Address(address)) => address,
             Ok(Answer::Applied(_) | Answer::TimeMs(_) | Answer::Hash(_)) | Err(_) => String::new(),
+        }
+    }
+
+    /// Where clients and agents reach another member; `None` when it does not say within a moment.
+    pub async fn address_of(&self, member: MemberId) -> Option<String> {
+        let errand = peer::Errand { errand: Some(Errand::AskAddress(peer::AskAddress {})) };
+        let asked = self.node.ask(member, errand.encode_to_vec().into());
+        let answer = timeout(ADDRESS_MAX, asked).await.ok()?.ok()?;
+        match peer::ErrandReply::decode(answer).ok()?.answer? {
+            Answer::Address(address) => Some(address),
+            Answer::Applied(_) | Answer::TimeMs(_) | Answer::Hash(_) => None,
         }
     }
 

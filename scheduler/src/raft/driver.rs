@@ -15,7 +15,7 @@ mod reads;
 mod ready;
 mod snapshots;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use berth_core::id::EntryId;
@@ -30,8 +30,8 @@ use crate::raft::{jitter, logger};
 
 pub use input::{Applied, ChangeRequest, Input};
 pub use output::{
-    Answer, ChangeDone, ChangeError, Fetch, Output, ProposeError, ReadError, Role, Status, TransferError,
-    Work,
+    Answer, ChangeDone, ChangeError, Fetch, Output, PeerProgress, ProposeError, ReadError, Role, Status,
+    TransferError, Work,
 };
 
 use members::Members;
@@ -83,6 +83,7 @@ pub struct Driver<O> {
     pipeline: Pipeline,
     snapshots: Snapshots,
     unmet: BTreeSet<MemberId>,
+    peers: Arc<BTreeMap<MemberId, PeerProgress>>,
     status: Status,
     out: Output<O>,
 }
@@ -130,6 +131,7 @@ impl<O> Driver<O> {
             pipeline: Pipeline::default(),
             snapshots: Snapshots::default(),
             unmet,
+            peers: Arc::default(),
             out: Output::default(),
             settings,
         };
@@ -149,7 +151,6 @@ impl<O> Driver<O> {
             Input::Read { request } => self.on_read(request),
             Input::Change { request, change } => self.on_change(request, &change),
             Input::Transfer { request, to } => self.on_transfer(request, to),
-            Input::Campaign => self.on_campaign(),
             Input::Persisted { number } => self.on_persisted(number),
             Input::Applied(applied) => self.on_applied(applied),
             Input::SnapshotBuilt(manifest) => self.on_snapshot_built(&manifest),
@@ -214,6 +215,7 @@ impl<O> Driver<O> {
         if self.is_leader() {
             self.promote_learners();
             self.watch_disk();
+            self.look_at_peers();
         }
     }
 
@@ -230,15 +232,6 @@ impl<O> Driver<O> {
             MessageType::MsgSnapshot => self.on_snapshot_message(message),
             MessageType::MsgTimeoutNow if self.is_installing() || !self.may_stand() => {}
             _ => self.step_raw(message),
-        }
-    }
-
-    fn on_campaign(&mut self) {
-        if !self.is_installing() && self.may_stand() {
-            self.with_raw(|raw| {
-                // Refused when it leads already or has changes of the membership to apply first.
-                let _ = raw.campaign();
-            });
         }
     }
 
@@ -294,6 +287,7 @@ impl<O> Driver<O> {
                 self.snapshots.forget_receivers();
             }
             self.members.forget_progress();
+            self.peers = Arc::default();
             self.leader_ready = None;
             self.led = leads;
         }
@@ -309,6 +303,7 @@ impl<O> Driver<O> {
             applied: self.applied,
             commit: self.raw.raft.raft_log.committed,
             membership: Arc::clone(&self.membership),
+            peers: Arc::clone(&self.peers),
             removed: self.membership.was_removed(self.member),
         };
         if status != self.status {
@@ -353,11 +348,6 @@ fn is_coherent(message: &Message) -> bool {
     message.get_msg_type() != MessageType::MsgAppend
         || (message.index + 1..).zip(&message.entries).all(|(index, entry)| entry.index == index)
 }
-
-/// Something about each peer.
-type Peers<T> = BTreeMap<MemberId, T>;
-/// First in, first out.
-type Queue<T> = VecDeque<T>;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,10 @@ pub trait StateMachine: Sized + Send + 'static {
     /// An immutable view of the state, cheap to take, from which a snapshot can be written.
     type View: View;
 
-    /// Takes one entry. Total: whatever the bytes, it answers and never panics.
+    /// Takes one entry, which has an answer whatever it asks for.
+    ///
+    /// # Panics
+    /// When the bytes are none of an entry that this release knows: to pass one over would make this member differ.
     fn apply(&mut self, entry: EntryId, data: &[u8]) -> Self::Outcome;
 
     /// The first entry of a term, which carries nothing, has been applied.

@@ -103,7 +103,7 @@ impl Membership {
 
     /// Whether this id was once given out and its member is gone.
     pub fn was_removed(&self, id: MemberId) -> bool {
-        id < self.next_id && !self.members.contains_key(&id)
+        (1..self.next_id).contains(&id) && !self.members.contains_key(&id)
     }
 
     /// Makes the change if it makes sense here, and says whether it did. Every member answers the same.

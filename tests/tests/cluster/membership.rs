@@ -109,7 +109,8 @@ async fn back_under_a_new_id(cluster: &mut Cluster, at: usize) -> Result<()> {
         let members = client.members().await?;
         ensure!(members.len() == 3, "{members:?}");
         let new = members.iter().find(|member| member.id == id).context("it is a member")?;
-        Ok((new.role() != MemberRole::Learner).then_some(()))
+        let caught_up = new.reachable == Some(true) && new.match_index.is_some_and(|index| index > 0);
+        Ok((new.role() != MemberRole::Learner && caught_up && !new.client_address.is_empty()).then_some(()))
     })
     .await?;
     cluster.agree().await

@@ -52,8 +52,6 @@ pub enum Input<O> {
         /// Who; `None` for the one that is furthest along.
         to: Option<MemberId>,
     },
-    /// Stand for election now.
-    Campaign,
     /// This batch and all before it are durable.
     Persisted {
         /// The number of the batch.

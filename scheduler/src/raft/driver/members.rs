@@ -1,19 +1,23 @@
 //! Changes of the membership and of the leader.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_core::id::EntryId;
 use raft::ProgressState;
 
-use super::{Answer, ChangeDone, ChangeError, ChangeRequest, Driver, MemberId, Peers, TransferError};
+use super::{Answer, ChangeDone, ChangeError, ChangeRequest, Driver, MemberId, PeerProgress, TransferError};
 use crate::raft::membership::{Change, Membership, Standing};
+
+/// Between two looks at how the others follow.
+const LOOK_AT_PEERS_TICKS: u64 = 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// When each peer was last heard of.
-    heard: Peers<u64>,
+    heard: BTreeMap<MemberId, u64>,
     /// Since when each learner has been close behind.
-    close: Peers<u64>,
+    close: BTreeMap<MemberId, u64>,
     /// The change that is in the log and not yet applied.
     pending: Option<Pending>,
 }
@@ -50,10 +54,32 @@ impl<O> Driver<O> {
     }
 
     pub(super) fn on_change(&mut self, request: u64, change: &ChangeRequest) {
-        let outcome =
-            self.check_change(change).and_then(|change| self.propose_change(Some(request), &change));
-        if let Err(error) = outcome {
-            self.out.answers.push(Answer::Change { request, result: Err(error) });
+        let outcome = match self.done_before(change) {
+            Some(id) => Ok(Some(ChangeDone { id, membership: Arc::clone(&self.membership) })),
+            None => self
+                .check_change(change)
+                .and_then(|change| self.propose_change(Some(request), &change))
+                .map(|()| None),
+        };
+        if let Some(result) = outcome.transpose() {
+            self.out.answers.push(Answer::Change { request, result });
+        }
+    }
+
+    /// The member of a change that an earlier request has made, whose answer was lost perhaps. So changes may be
+    /// repeated.
+    fn done_before(&self, change: &ChangeRequest) -> Option<MemberId> {
+        if !self.is_leader() || self.leader_ready.is_none() {
+            return None;
+        }
+        match change {
+            ChangeRequest::Add { address } => {
+                let mut members = self.membership.members();
+                let same = members.find(|member| member.address == *address)?;
+                (same.standing == Standing::Learner).then_some(same.id)
+            }
+            ChangeRequest::Remove { id } => Some(*id).filter(|id| self.membership.was_removed(*id)),
+            ChangeRequest::Promote { .. } => None,
         }
     }
 
@@ -207,6 +233,17 @@ impl<O> Driver<O> {
             // Without a successor it stays; the next tick tries again.
             let _ = self.transfer(None);
         }
+    }
+
+    /// Publishes how the others follow.
+    pub(super) fn look_at_peers(&mut self) {
+        if !self.tick.is_multiple_of(LOOK_AT_PEERS_TICKS) {
+            return;
+        }
+        let progress = self.raw.raft.prs().iter().filter(|(id, _)| **id != self.member);
+        let peers = progress
+            .map(|(id, progress)| (*id, PeerProgress { matched: progress.matched, live: self.is_live(*id) }));
+        self.peers = Arc::new(peers.collect());
     }
 
     fn is_close(&self, id: MemberId) -> bool {

@@ -1,5 +1,6 @@
 //! All that a driver wants done, and how it answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_core::id::EntryId;
@@ -284,8 +285,19 @@ pub struct Status {
     pub commit: u64,
     /// The members as of the last entry applied.
     pub membership: Arc<Membership>,
+    /// How the others follow, if it leads; looked at about once a second.
+    pub peers: Arc<BTreeMap<MemberId, PeerProgress>>,
     /// This member has been removed from the cluster.
     pub removed: bool,
+}
+
+/// How one member follows the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerProgress {
+    /// Up to here its log is known to be the leader's.
+    pub matched: u64,
+    /// It was heard of within two election time-outs.
+    pub live: bool,
 }
 
 impl Status {
@@ -299,6 +311,7 @@ impl Status {
             applied: EntryId::default(),
             commit: 0,
             membership,
+            peers: Arc::default(),
             removed: false,
         }
     }

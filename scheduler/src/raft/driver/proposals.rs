@@ -1,17 +1,19 @@
 //! Proposals: refused before they are queued, sent on together, answered after they are applied.
 
+use std::collections::VecDeque;
+
 use berth_core::id::EntryId;
 use prost::bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 
-use super::{Answer, Driver, ProposeError, Queue};
+use super::{Answer, Driver, ProposeError};
 
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     /// Taken in this turn, not yet in the log.
     queued: Vec<Queued>,
     /// In the log, not yet applied; in its order.
-    pending: Queue<Pending>,
+    pending: VecDeque<Pending>,
     bytes: usize,
 }
 

@@ -1,10 +1,11 @@
 //! From raft's Ready to writes and work, and back.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType};
 
-use super::{Applied, Driver, Queue, Work, is_coherent};
+use super::{Applied, Driver, Work, is_coherent};
 use crate::raft::snapshots::Manifest;
 use crate::raft::store::WriteBatch;
 use crate::raft::wire;
@@ -17,12 +18,12 @@ const HANDED_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
     /// Batches that are being written: number, and the tick at which each was handed out.
-    pub(super) writes: Queue<(u64, u64)>,
+    pub(super) writes: VecDeque<(u64, u64)>,
     persisted: u64,
     /// The last number that was handed out.
     last_number: u64,
     /// Work that waits for a batch to be durable or for the applier.
-    waiting: Queue<Waiting>,
+    waiting: VecDeque<Waiting>,
     handed: usize,
     pub(super) lag_entries: u64,
     pub(super) lag_bytes: u64,

@@ -1,11 +1,13 @@
 //! Snapshots between members: raft's message carries a description only, the chunks are fetched by the
 //! follower, and raft sees the message when they are all there.
 
+use std::collections::BTreeMap;
+
 use berth_core::id::EntryId;
 use raft::SnapshotStatus;
 use raft::eraftpb::Message;
 
-use super::{Driver, Fetch, MemberId, Peers};
+use super::{Driver, Fetch, MemberId};
 use crate::raft::snapshots::Manifest;
 
 #[derive(Debug, Default)]
@@ -17,7 +19,7 @@ pub(super) struct Snapshots {
     /// Offered while another one was being installed, and looked at afterwards.
     deferred: Option<Message>,
     /// Followers that fetch from here, and when they last gave a sign.
-    receivers: Peers<u64>,
+    receivers: BTreeMap<MemberId, u64>,
 }
 
 #[derive(Debug)]

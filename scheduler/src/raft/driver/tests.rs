@@ -206,6 +206,31 @@ fn a_new_member_follows_and_then_votes() {
 }
 
 #[test]
+fn a_change_of_the_members_that_was_made_before_is_answered_as_before() {
+    let mut cluster = Cluster::new(4, 3);
+    cluster.run(20_000, &CALM, true);
+    let mut ask = |change: ChangeRequest| {
+        cluster.change(change);
+        cluster.run(200, &CALM, true);
+        match cluster.changes.pop() {
+            Some(Answer::Change { result, .. }) => result.map(|done| done.id),
+            other => panic!("{other:?}"),
+        }
+    };
+    let add = || ChangeRequest::Add { address: "member-4:1".into() };
+    assert_eq!(ask(add()), Ok(4));
+    assert_eq!(ask(add()), Ok(4), "a learner's address");
+    assert_eq!(ask(ChangeRequest::Remove { id: 4 }), Ok(4));
+    assert_eq!(ask(ChangeRequest::Remove { id: 4 }), Ok(4));
+    assert_eq!(ask(ChangeRequest::Remove { id: 9 }), Err(ChangeError::NoSuchMember { id: 9 }));
+    assert_eq!(
+        ask(ChangeRequest::Add { address: "member-1:1".into() }),
+        Err(ChangeError::AddressTaken { id: 1 })
+    );
+    assert_eq!(ask(add()), Ok(5), "no id is given twice");
+}
+
+#[test]
 fn members_come_and_go_under_faults() {
     for seed in 40..46 {
         let mut cluster = Cluster::new(seed, 3);
