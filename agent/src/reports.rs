@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, VecDeque};
 
 use berth_core::command::{AttemptReport, AttemptUpdate};
 use berth_core::id::AttemptHandle;
+use berth_core::reason::EndReason;
+use berth_proto::convert::report;
 
 use crate::clock::Boot;
 
 /// The most reports of one message.
 const BATCH_MAX: usize = 1_000;
-/// About how many bytes of output one message carries at most; a batch must fit into one entry of the log.
+/// When a batch has so many bytes, no further report is added. With the largest report as its last one it still fits
+/// into one entry of the log, which has 1 MiB.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
-/// What a report takes besides its output.
+/// The most that a report takes besides its text and its output.
 const REPORT_BYTES: usize = 128;
 
 /// Reports that the server has not acknowledged. Bounded by the number of attempts: at most two of each.
@@ -32,8 +35,10 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Adds a report. An end takes the place of a start that was not sent yet, for it says the same and more.
+    /// Adds a report, cut to what a message can carry. An end takes the place of a start that was not sent yet, for it
+    /// says the same and more.
     pub fn push(&mut self, attempt: AttemptHandle, update: AttemptUpdate) {
+        let update = report::bounded(update);
         if matches!(update, AttemptUpdate::Ended { .. }) {
             self.waiting.retain(|(waiting, _)| *waiting != attempt);
             self.ends.insert(attempt);
@@ -129,123 +134,31 @@ impl Reports {
     }
 }
 
+/// The most bytes that a report takes, in a message as in the log.
 fn size(report: &AttemptReport) -> usize {
     match &report.update {
         AttemptUpdate::Started { .. } => REPORT_BYTES,
-        AttemptUpdate::Ended { output, .. } => REPORT_BYTES + output.len(),
+        AttemptUpdate::Ended { reason, output, .. } => REPORT_BYTES + text_of(reason).len() + output.len(),
+    }
+}
+
+fn text_of(reason: &EndReason) -> &str {
+    match reason {
+        EndReason::Cancelled(text) | EndReason::StartFailed(text) | EndReason::PostconditionFailed(text) => text,
+        EndReason::Succeeded
+        | EndReason::FailedExit(_)
+        | EndReason::FailedSignal(_)
+        | EndReason::OomKilled
+        | EndReason::DiskExceeded
+        | EndReason::TimedOut
+        | EndReason::Preempted
+        | EndReason::NodeLost
+        | EndReason::PreconditionFailed
+        | EndReason::Unhealthy
+        | EndReason::UpstreamFailed
+        | EndReason::Skipped(_) => "",
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use berth_core::reason::EndReason;
-    use berth_core::time::Timestamp;
-
-    use super::*;
-
-    const NOW: Boot = Boot(1);
-
-    fn started() -> AttemptUpdate {
-        AttemptUpdate::Started { at: Timestamp(5) }
-    }
-
-    fn ended() -> AttemptUpdate {
-        AttemptUpdate::Ended {
-            reason: EndReason::Succeeded,
-            started: Some(Timestamp(5)),
-            at: Timestamp(6),
-            output: Vec::new(),
-            usage: Default::default(),
-        }
-    }
-
-    fn numbers(batch: Option<Vec<AttemptReport>>) -> Vec<(u64, u64)> {
-        batch.unwrap_or_default().iter().map(|report| (report.sequence, report.attempt.0)).collect()
-    }
-
-    #[test]
-    fn the_first_goes_at_once_and_later_ones_wait_for_its_answer() {
-        let mut reports = Reports::default();
-        reports.push(AttemptHandle(1), started());
-        assert_eq!(reports.batch(NOW), None, "nothing is numbered before the welcome");
-        reports.welcomed(7);
-        assert_eq!(numbers(reports.batch(NOW)), [(8, 1)]);
-        reports.push(AttemptHandle(2), started());
-        reports.push(AttemptHandle(3), started());
-        assert_eq!(reports.batch(NOW), None);
-        reports.acknowledged(8);
-        assert_eq!(numbers(reports.batch(NOW)), [(9, 2), (10, 3)]);
-    }
-
-    #[test]
-    fn an_end_replaces_a_start_that_was_not_sent() {
-        let mut reports = Reports::default();
-        reports.welcomed(0);
-        reports.push(AttemptHandle(1), started());
-        reports.push(AttemptHandle(1), ended());
-        let batch = reports.batch(NOW).unwrap();
-        assert_eq!(batch.len(), 1);
-        assert_eq!(batch[0].update, ended());
-        assert!(reports.has_end(AttemptHandle(1)));
-        reports.acknowledged(1);
-        assert!(!reports.has_end(AttemptHandle(1)));
-    }
-
-    #[test]
-    fn what_was_not_acknowledged_is_sent_again_under_its_number() {
-        let mut reports = Reports::default();
-        reports.welcomed(0);
-        for attempt in 1..=3 {
-            reports.push(AttemptHandle(attempt), ended());
-        }
-        assert_eq!(numbers(reports.batch(NOW)), [(1, 1), (2, 2), (3, 3)]);
-        reports.push(AttemptHandle(4), ended());
-        reports.welcomed(2);
-        assert_eq!(numbers(reports.batch(NOW)), [(3, 3), (4, 4)]);
-    }
-
-    #[test]
-    fn servers_that_have_lost_reports_are_told_on_from_where_they_are() {
-        let mut reports = Reports::default();
-        reports.welcomed(5);
-        for attempt in 1..=3 {
-            reports.push(AttemptHandle(attempt), ended());
-        }
-        assert_eq!(numbers(reports.batch(NOW)), [(6, 1), (7, 2), (8, 3)]);
-        reports.acknowledged(6);
-        reports.welcomed(2);
-        reports.push(AttemptHandle(4), ended());
-        assert_eq!(numbers(reports.batch(NOW)), [(3, 2), (4, 3), (5, 4)]);
-        reports.acknowledged(5);
-        reports.welcomed(0);
-        reports.push(AttemptHandle(5), ended());
-        assert_eq!(numbers(reports.batch(NOW)), [(1, 5)]);
-    }
-
-    #[test]
-    fn a_batch_stays_below_its_bounds_and_nothing_is_dropped() {
-        let mut reports = Reports::default();
-        reports.welcomed(0);
-        for attempt in 0..2_500 {
-            reports.push(AttemptHandle(attempt), started());
-        }
-        let mut sent = 0;
-        while let Some(batch) = reports.batch(NOW) {
-            assert!(batch.len() <= BATCH_MAX);
-            sent += batch.len();
-            reports.acknowledged(batch.last().unwrap().sequence);
-        }
-        assert_eq!(sent, 2_500);
-        let large = AttemptUpdate::Ended {
-            reason: EndReason::Succeeded,
-            started: None,
-            at: Timestamp(1),
-            output: vec![b'x'; 64 * 1024],
-            usage: Default::default(),
-        };
-        for attempt in 0..100 {
-            reports.push(AttemptHandle(attempt), large.clone());
-        }
-        assert!(reports.batch(NOW).unwrap().len() < 10);
-    }
-}
+mod tests;

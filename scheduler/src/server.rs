@@ -11,6 +11,7 @@ use berth_daemon::listen;
 use berth_daemon::metrics::{Health, Registry, Status};
 use berth_daemon::tasks::{OnFailure, Tasks};
 use berth_proto::agent::agents_server::AgentsServer;
+use berth_proto::convert::report::MESSAGE_BYTES_MAX;
 use berth_proto::v1::jobs_server::JobsServer;
 use berth_proto::v1::logs_server::LogsServer;
 use berth_proto::v1::nodes_server::NodesServer;
@@ -373,5 +374,5 @@ fn routes(
         .add_service(NodesServer::new(NodesService::new(log.clone())))
         .add_service(LogsServer::new(LogsService::new(log.clone(), hub)))
         .add_service(OperatorServer::new(OperatorService::new(log.clone(), about)))
-        .add_service(AgentsServer::new(agents))
+        .add_service(AgentsServer::new(agents).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }

@@ -2,11 +2,16 @@
 
 use std::pin::Pin;
 
+use berth_core::command::AttemptUpdate;
 use berth_core::id::ClusterId;
+use berth_core::model::Usage;
+use berth_core::reason::EndReason;
+use berth_core::time::Timestamp;
 use berth_executors::fake::{FakeExecutor, World};
 use berth_proto::agent as proto;
 use berth_proto::agent::agents_server::{Agents, AgentsServer};
 use berth_proto::convert::order;
+use berth_proto::convert::report::REASON_TEXT_MAX;
 use berth_proto::v1::end_reason::Kind;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt as _};
@@ -255,6 +260,40 @@ async fn an_agent_that_takes_its_attempts_with_it_reports_their_ends_first() {
     assert_eq!(session.end().await.kind(), Kind::Preempted);
     tasks.shutdown(Duration::from_secs(10)).await.unwrap();
     assert_eq!(world.running(), []);
+    server.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_with_endless_texts_that_an_earlier_release_left_behind_get_through() {
+    let home = tempfile::tempdir().unwrap();
+    let files = Files::new(home.path().to_owned());
+    let (mut journal, _) = Journal::open(files, JournalId(1), &boot_id().unwrap()).unwrap();
+    let end = AttemptUpdate::Ended {
+        reason: EndReason::StartFailed("x".repeat(500_000).into()),
+        started: None,
+        at: Timestamp(6),
+        output: Vec::new(),
+        usage: Usage::default(),
+    };
+    // Together they are larger than any message that a server takes.
+    for attempt in 1..=20 {
+        journal.take_on(&[&fake_order(attempt, 10)], &boot_id().unwrap()).unwrap();
+        journal.note_end(&format!("a{attempt}"), AttemptHandle(attempt), &end).unwrap();
+    }
+    drop(journal);
+    let (world, server, tasks) = (World::real_time(), Tasks::new(), Tasks::new());
+    let (address, mut arrivals) = leader(&server).await;
+    agent(Config::new("n1", vec![address], home.path()), &world, &tasks);
+    let (mut session, _) = greeted(&mut arrivals).await;
+    let mut told = 0;
+    while told < 20 {
+        for report in session.reports().await {
+            let Some(proto::attempt_report::Update::Ended(ended)) = report.update else { panic!("no end") };
+            assert_eq!(ended.reason.unwrap().text.len(), REASON_TEXT_MAX);
+            told += 1;
+        }
+    }
+    tasks.shutdown(Duration::from_secs(10)).await.unwrap();
     server.shutdown(Duration::from_secs(10)).await.unwrap();
 }
 

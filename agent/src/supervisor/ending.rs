@@ -6,6 +6,7 @@ use berth_core::model::Usage;
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_executors::executor::{End, Event};
+use berth_proto::convert::report;
 
 use super::{Output, Supervisor};
 use crate::clock::{Boot, Now};
@@ -56,13 +57,13 @@ impl<D: Disk> Supervisor<D> {
         let Some(attempt) = self.attempts.get(handle).filter(|attempt| attempt.is_live()) else {
             return Ok(());
         };
-        let update = AttemptUpdate::Ended {
+        let update = report::bounded(AttemptUpdate::Ended {
             reason: true_reason(attempt.state.stop, end.reason),
             started: end.started.or(attempt.state.started.map(|(at, _)| at)),
             at: end.finished,
             output: end.output,
             usage: Usage::new(end.memory_peak, end.cpu_ms),
-        };
+        });
         let (name, unwanted) = (attempt.name.clone(), attempt.unwanted);
         self.journal.note_end(&name, handle, &update)?;
         self.attempts.update(handle, |attempt| attempt.end = Some(update.clone()));

@@ -3,7 +3,7 @@
 use berth_core::command::{AttemptReport, AttemptUpdate};
 use berth_core::id::AttemptHandle;
 use berth_core::model::{OUTPUT_BYTES_MAX, Usage};
-use berth_core::reason::EndReason;
+use berth_core::reason::{Detail, EndReason};
 use berth_core::time::Timestamp;
 use prost::bytes::Bytes;
 
@@ -14,9 +14,11 @@ use crate::agent::attempt_report::Update;
 
 /// The most bytes of a reason's text that are kept; what a node says beyond is cut off.
 pub const REASON_TEXT_MAX: usize = 1024;
+/// The most bytes of one message that a server takes of an agent. The largest that an agent sends, a batch of reports,
+/// is far below it.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// The report that a message carries. A report that cannot be taken would be sent for ever, so text and output that
-/// are too long are cut; a cut output is still too long for the core, which says so in the task's reason.
+/// The report that a message carries, within the bounds of [`bounded`].
 ///
 /// # Errors
 /// When the number, the update or the reason is missing.
@@ -27,18 +29,28 @@ pub fn from_proto(report: agent::AttemptReport) -> Result<AttemptReport, Error> 
         Update::Ended(ended) => {
             let reason = reason::from_proto(required(ended.reason, "ended.reason")?)
                 .map_err(|error| error.inside("ended.reason"))?;
-            let mut output = Vec::from(ended.output);
-            output.truncate(OUTPUT_BYTES_MAX + 1);
-            AttemptUpdate::Ended {
-                reason: shortened(reason),
+            bounded(AttemptUpdate::Ended {
+                reason,
                 started: ended.started_ms.map(Timestamp),
                 at: Timestamp(ended.at_ms),
-                output,
+                output: Vec::from(ended.output),
                 usage: Usage::new(ended.memory_peak_bytes.unwrap_or(0), ended.cpu_ms.unwrap_or(0)),
-            }
+            })
         }
     };
     Ok(AttemptReport { sequence: report.sequence, attempt: AttemptHandle(report.attempt), update })
+}
+
+/// The update with text and output cut to what a report can carry: one that cannot be taken would be sent for ever. A
+/// cut output is still too long for the core, which says so in the task's reason.
+pub fn bounded(update: AttemptUpdate) -> AttemptUpdate {
+    match update {
+        AttemptUpdate::Started { .. } => update,
+        AttemptUpdate::Ended { reason, started, at, mut output, usage } => {
+            output.truncate(OUTPUT_BYTES_MAX + 1);
+            AttemptUpdate::Ended { reason: shortened(reason), started, at, output, usage }
+        }
+    }
 }
 
 /// The message for a report.
@@ -58,14 +70,14 @@ pub fn to_proto(report: &AttemptReport) -> agent::AttemptReport {
 }
 
 fn shortened(reason: EndReason) -> EndReason {
-    let cut = |text: &str| {
-        let end = (0..=REASON_TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text[..end].into()
+    let cut = |text: Detail| match text.len() <= REASON_TEXT_MAX {
+        true => text,
+        false => text[..text.floor_char_boundary(REASON_TEXT_MAX)].into(),
     };
     match reason {
-        EndReason::Cancelled(by) => EndReason::Cancelled(cut(&by)),
-        EndReason::StartFailed(cause) => EndReason::StartFailed(cut(&cause)),
-        EndReason::PostconditionFailed(what) => EndReason::PostconditionFailed(cut(&what)),
+        EndReason::Cancelled(by) => EndReason::Cancelled(cut(by)),
+        EndReason::StartFailed(cause) => EndReason::StartFailed(cut(cause)),
+        EndReason::PostconditionFailed(what) => EndReason::PostconditionFailed(cut(what)),
         other @ (EndReason::Succeeded
         | EndReason::FailedExit(_)
         | EndReason::FailedSignal(_)
