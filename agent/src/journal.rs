@@ -157,13 +157,13 @@ impl<D: Disk> Journal<D> {
     /// Notes what is known of the cluster; durable when it returns.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, and is not known then.
     pub fn learn(&mut self, known: Known) -> Result<(), Error> {
         if self.known == known {
             return Ok(());
         }
-        self.known = known;
-        self.write_head()
+        let before = std::mem::replace(&mut self.known, known);
+        self.write_head().inspect_err(|_| self.known = before)
     }
 
     /// Notes the last acknowledged report.

@@ -57,9 +57,9 @@ impl SimulatedDisk {
         self.lies = lies;
     }
 
-    /// From now on there is no room for anything new.
-    pub fn fill(&mut self) {
-        self.full = true;
+    /// While it is so, there is no room for anything new.
+    pub fn fill(&mut self, full: bool) {
+        self.full = full;
     }
 
     /// From now on no file can be opened for writing.

@@ -61,11 +61,21 @@ impl<D: Disk> Supervisor<D> {
                 return Ok(());
             }
         };
-        if known.cluster_epoch != self.journal.known().cluster_epoch {
+        let anew = known.cluster_epoch != self.journal.known().cluster_epoch;
+        // Before anything is done by this term's right: after a crash an older one must stay refused.
+        match self.journal.learn(known) {
+            Ok(()) => {}
+            // Nothing was done yet, so nothing is lost. The agent lives on, to free room and to try it again.
+            Err(journal::Error::Write { path, source }) if journal::is_shortage(&source) => {
+                tracing::warn!(path, %source, "what the server says cannot be written down, so it is not taken");
+                self.hang_up(session, now, out);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        if anew {
             self.session.registered_anew();
         }
-        // Before anything is done by this term's right: after a crash an older one must stay refused.
-        self.journal.learn(known)?;
         self.session.heard(now.boot);
         match said {
             Said::Welcome { lease, heartbeat, reported } => {

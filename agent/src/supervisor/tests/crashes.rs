@@ -141,10 +141,37 @@ fn after_a_reboot_what_ran_is_lost_with_the_node() {
 #[test]
 fn a_full_disk_fails_the_start_and_not_the_agent() {
     let mut bench = Bench::connected();
-    bench.supervisor.as_mut().unwrap().journal.disk_mut().fill();
+    bench.supervisor.as_mut().unwrap().journal.disk_mut().fill(true);
     bench.desire(false, vec![start(1)]).unwrap();
     assert!(matches!(&bench.ends()[..], [(1, EndReason::StartFailed(_))]), "{:?}", bench.ends());
     assert_eq!(bench.world.starts(AttemptHandle(1)), 0);
+}
+
+#[test]
+fn a_new_term_on_a_full_disk_is_not_obeyed_until_it_can_be_written_down() {
+    let mut bench = Bench::connected();
+    bench.desire(false, vec![start(1)]).unwrap();
+    bench.pass(1_500).unwrap();
+    bench.forget(1).unwrap();
+    bench.supervisor().journal.disk_mut().fill(true);
+    bench.input(Input::Disconnected(bench.session.unwrap())).unwrap();
+    (bench.session, bench.term) = (None, 2);
+    for _ in 0..5 {
+        bench.welcome().unwrap();
+        assert!(!bench.supervisor().figures().connected);
+        assert_eq!(bench.supervisor().known().term, 1);
+    }
+    // What makes room goes on meanwhile.
+    bench.pass(25 * 3600 * 1000).unwrap();
+    assert_eq!(bench.supervisor().figures().forgotten, 0);
+    bench.supervisor().journal.disk_mut().fill(false);
+    bench.session = None;
+    bench.welcome().unwrap();
+    bench.desire(true, vec![start(2)]).unwrap();
+    assert_eq!(bench.world.starts(AttemptHandle(2)), 1);
+    let disk = bench.down();
+    bench.up(disk).unwrap();
+    assert_eq!(bench.supervisor().known().term, 2);
 }
 
 #[test]
