@@ -11,7 +11,8 @@
 //! ```
 //! Whatever is not synced survives the end of the process but perhaps not a loss of power; after one, nothing runs
 //! any more, and each attempt has ended as its executor finds it or with its node. A file that fails its checksum
-//! counts as absent; one that is whole and not understood keeps the agent from starting.
+//! counts as absent where a crash can have torn it. Where none can, for it was synced before anything came of it, and
+//! where a file is whole and not understood, the agent does not start.
 
 use std::io;
 
@@ -66,6 +67,13 @@ pub enum Error {
          wrote it, or, once nothing of this node runs any more, move the data directory aside and start anew"
     )]
     NotUnderstood { path: String, why: String },
+    /// A file is not what was written, and no crash can have done that. To go on without it could start what runs a
+    /// second time, or obey a leader of the past.
+    #[error(
+        "{path} of the agent's journal is damaged, and not by a crash ({why}): look at the disk; once nothing of this \
+         node runs any more, move the data directory aside and start anew"
+    )]
+    Damaged { path: String, why: String },
     /// A file cannot be written.
     #[error("cannot write {path} of the agent's journal")]
     Write {
@@ -105,9 +113,10 @@ impl<D: Disk> Journal<D> {
     /// became whole are removed: nothing of them was run.
     ///
     /// # Errors
-    /// The directory cannot be read or written, or was written by a release that says what this one does not know.
+    /// The directory cannot be read or written, is damaged, or was written by a release that says what this one does
+    /// not know.
     pub fn open(mut disk: D, fresh: JournalId, boot_id: &str) -> Result<(Journal<D>, Vec<Kept>), Error> {
-        let head = read::<Head>(&disk, JOURNAL)?;
+        let head = read_head(&disk)?;
         let begun = head.is_some();
         let head = head.unwrap_or(Head { id: fresh, known: Known::default() });
         let reported = read::<Reported>(&disk, REPORTED)?.filter(|_| begun).map_or(0, |reported| reported.0);
@@ -290,6 +299,16 @@ fn not_understood(path: &str, why: impl std::fmt::Display) -> Error {
     Error::NotUnderstood { path: path.to_owned(), why: why.to_string() }
 }
 
+/// What the directory is, if it is one already. It is never replaced before the new one is on the disk.
+fn read_head(disk: &impl Disk) -> Result<Option<Head>, Error> {
+    let head = read::<Head>(disk, JOURNAL)?;
+    if head.is_none() && disk.read(JOURNAL).map_err(|source| failed_read(JOURNAL, source))?.is_some() {
+        let why = "its checksum is wrong".to_owned();
+        return Err(Error::Damaged { path: JOURNAL.to_owned(), why });
+    }
+    Ok(head)
+}
+
 /// A record, if it is there and whole.
 fn read<R: Record>(disk: &impl Disk, path: &str) -> Result<Option<R>, Error> {
     let Some(bytes) = disk.read(path).map_err(|source| failed_read(path, source))? else { return Ok(None) };
@@ -318,9 +337,22 @@ fn remove(disk: &mut impl Disk, name: &str) -> Result<(), Error> {
     disk.remove(&dir).map_err(|source| Error::Write { path: dir.clone(), source })
 }
 
+/// An attempt; `None` where one was never taken on, or not even its logs are needed and its spec cannot be read.
 fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
     let spec = path(name, SPEC);
-    let Some((boot_id, order)) = read_message::<wire::Order>(disk, &spec)? else { return Ok(None) };
+    let forgotten = read::<Forgotten>(disk, &path(name, FORGOTTEN))?.map(|forgotten| forgotten.0);
+    let Some((boot_id, order)) = read_message::<wire::Order>(disk, &spec)? else {
+        // It was on the disk before anything else came into the directory.
+        let dir = format!("{ATTEMPTS}/{name}");
+        let files = disk.list(&dir).map_err(|source| failed_read(&dir, source))?;
+        return match files.iter().find(|file| *file != SPEC) {
+            Some(file) if forgotten.is_none() => {
+                let why = format!("it is not whole, and yet the attempt has left `{file}`");
+                Err(Error::Damaged { path: spec, why })
+            }
+            Some(_) | None => Ok(None),
+        };
+    };
     let order = order::from_proto(order).map_err(|error| not_understood(&spec, error))?;
     if order.name != name {
         return Err(not_understood(&spec, format!("it is the order of {}", order.name)));
@@ -334,6 +366,5 @@ fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
         None => None,
     };
     let state = read(disk, &path(name, STATE))?.unwrap_or_default();
-    let forgotten = read::<Forgotten>(disk, &path(name, FORGOTTEN))?.map(|forgotten| forgotten.0);
     Ok(Some(Kept { order, boot_id, state, end, forgotten }))
 }

@@ -72,7 +72,7 @@ fn an_attempt_whose_spec_is_torn_anywhere_was_never_taken_on() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_spec_is_noticed() {
+fn a_flipped_bit_in_a_spec_of_which_nothing_was_begun_takes_the_attempt_away() {
     let (mut journal, _) = open(SimulatedDisk::new());
     journal.take_on(&[&start(1)], BOOT).unwrap();
     let disk = journal.into_disk();
@@ -89,6 +89,41 @@ fn a_flipped_bit_in_a_spec_is_noticed() {
                 assert!(matches!(error, Error::NotUnderstood { .. }) && place == 14, "{place}: {error}")
             }
         }
+    }
+}
+
+#[test]
+fn a_spec_that_is_damaged_though_its_attempt_was_begun_keeps_the_agent_from_starting() {
+    for trace in ["order.rec", "exit.rec", "container.rec", "log/stdout.0", STATE, END] {
+        let (mut journal, _) = open(SimulatedDisk::new());
+        journal.take_on(&[&start(1), &start(2)], BOOT).unwrap();
+        let mut disk = journal.into_disk();
+        disk.write("attempts/a1/spec", b"berth-journal 1 ", Durability::Now).unwrap();
+        disk.write(&format!("attempts/a1/{trace}"), b"", Durability::Now).unwrap();
+        let error = Journal::open(disk.clone(), FRESH, BOOT).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { path, .. } if path == "attempts/a1/spec"), "{error}");
+        assert_eq!(disk.list(ATTEMPTS).unwrap(), ["a1", "a2"], "what may run must not be forgotten");
+        // Of one that the server has forgotten nothing is needed.
+        disk.write("attempts/a1/forgotten", &Forgotten(Timestamp(5)).encode(), Durability::Now).unwrap();
+        assert_eq!(open(disk).1.len(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_head_keeps_the_agent_from_starting_as_another() {
+    let (journal, _) = open(SimulatedDisk::new());
+    let disk = journal.into_disk();
+    let bytes = disk.read(JOURNAL).unwrap().unwrap();
+    let flipped = |place: usize| {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 4;
+        flipped
+    };
+    for broken in [Vec::new(), bytes[..9].to_vec(), bytes[..bytes.len() - 1].to_vec(), flipped(bytes.len() - 2)] {
+        let mut disk = disk.clone();
+        disk.write(JOURNAL, &broken, Durability::Now).unwrap();
+        let error = Journal::open(disk, JournalId(2), BOOT).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { path, .. } if path == JOURNAL), "{error}");
     }
 }
 
