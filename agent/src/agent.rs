@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Now;
 use crate::disk::Files;
 use crate::inventory::{Capacity, Inventory, SharedDir};
-use crate::journal::{self, Journal};
+use crate::journal;
 use crate::logs::{LogSource, Segments, Sources};
 use crate::retention::Retention;
 use crate::supervisor::{self, Figures, Input, Located, Opened, Supervisor};
@@ -167,8 +167,7 @@ pub type RetiredExecutors = Box<dyn FnMut(ExecutorKind) -> Option<Box<dyn Execut
 /// # Errors
 /// The journal cannot be used.
 pub fn identity(data_dir: &Path) -> Result<JournalId, Error> {
-    let (journal, _) = Journal::open(Files::new(data_dir.to_owned()), JournalId(random()?), &boot_id()?)?;
-    Ok(journal.id())
+    Ok(journal::identity(&mut Files::new(data_dir.to_owned()), JournalId(random()?))?)
 }
 
 /// What an agent is made of.

@@ -16,7 +16,7 @@
 
 use std::io;
 
-use berth_core::command::{AttemptReport, AttemptUpdate};
+use berth_core::command::AttemptUpdate;
 use berth_core::id::{AttemptHandle, JournalId};
 use berth_core::time::Timestamp;
 use berth_proto::agent as wire;
@@ -49,6 +49,8 @@ const SPEC: &str = "spec";
 const STATE: &str = "state";
 const END: &str = "end";
 const FORGOTTEN: &str = "forgotten";
+/// In place of a report's number: it gets one when it is sent.
+const NOT_SENT: u64 = 0;
 
 /// Why the journal cannot be used. Nothing may be done without it, so the agent ends.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +104,23 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Journal<D> {
     disk: D,
+    boot_id: String,
     id: JournalId,
     known: Known,
     reported: u64,
     contact: Option<Boot>,
+}
+
+/// The id of the journal of a directory, which begins one with the id `fresh` if there is none.
+///
+/// # Errors
+/// As [`Journal::open`].
+pub fn identity(disk: &mut impl Disk, fresh: JournalId) -> Result<JournalId, Error> {
+    if let Some(head) = read_head(disk)? {
+        return Ok(head.id);
+    }
+    write_head(disk, &Head { id: fresh, known: Known::default() })?;
+    Ok(fresh)
 }
 
 impl<D: Disk> Journal<D> {
@@ -136,7 +151,8 @@ impl<D: Disk> Journal<D> {
                 }
             }
         }
-        let mut journal = Journal { disk, id: head.id, known: head.known, reported, contact };
+        let boot_id = boot_id.to_owned();
+        let mut journal = Journal { disk, boot_id, id: head.id, known: head.known, reported, contact };
         if !begun {
             journal.write_head()?;
         }
@@ -181,30 +197,30 @@ impl<D: Disk> Journal<D> {
     /// It cannot be written.
     pub fn note_reported(&mut self, up_to: u64) -> Result<(), Error> {
         self.reported = up_to;
-        self.write(REPORTED, &Reported(up_to).encode(), Durability::Later)
+        self.write(REPORTED, &Reported(up_to).encode())
     }
 
     /// Notes when the servers were last heard of.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn note_contact(&mut self, at: Boot, boot_id: &str) -> Result<(), Error> {
+    pub fn note_contact(&mut self, at: Boot) -> Result<(), Error> {
         self.contact = Some(at);
-        let contact = Contact { at, boot_id: boot_id.to_owned() };
-        self.write(CONTACT, &contact.encode(), Durability::Later)
+        let contact = Contact { at, boot_id: self.boot_id.clone() };
+        self.write(CONTACT, &contact.encode())
     }
 
     /// Takes attempts on; all are durable when it returns, so that they can be started.
     ///
     /// # Errors
     /// They cannot be written; none may be started then.
-    pub fn take_on(&mut self, orders: &[&Order], boot_id: &str) -> Result<(), Error> {
+    pub fn take_on(&mut self, orders: &[&Order]) -> Result<(), Error> {
         let dirs: Vec<NewDir> = orders
             .iter()
             .map(|order| NewDir {
                 dir: format!("{ATTEMPTS}/{}", order.name),
                 file: SPEC,
-                bytes: frame::seal(boot_id, &order::to_proto(order).encode_to_vec()),
+                bytes: frame::seal(&self.boot_id, &order::to_proto(order).encode_to_vec()),
             })
             .collect();
         if dirs.is_empty() {
@@ -220,7 +236,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// It cannot be written.
     pub fn note_state(&mut self, name: &str, state: &State) -> Result<(), Error> {
-        self.write(&path(name, STATE), &state.encode(), Durability::Later)
+        self.write(&path(name, STATE), &state.encode())
     }
 
     /// Notes how an attempt ended.
@@ -228,10 +244,13 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// It cannot be written.
     pub fn note_end(&mut self, name: &str, attempt: AttemptHandle, end: &AttemptUpdate) -> Result<(), Error> {
-        // Reports get their numbers when they are sent.
-        let report = AttemptReport { sequence: 1, attempt, update: end.clone() };
-        let bytes = frame::seal(END, &report::to_proto(&report).encode_to_vec());
-        self.write(&path(name, END), &bytes, Durability::Later)
+        let end = wire::AttemptReport {
+            sequence: NOT_SENT,
+            attempt: attempt.0,
+            update: Some(report::update_to_proto(end)),
+        };
+        let bytes = frame::seal(&self.boot_id, &end.encode_to_vec());
+        self.write(&path(name, END), &bytes)
     }
 
     /// Notes that the server needs nothing more of an attempt.
@@ -239,7 +258,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// It cannot be written.
     pub fn note_forgotten(&mut self, name: &str, at: Timestamp) -> Result<(), Error> {
-        self.write(&path(name, FORGOTTEN), &Forgotten(at).encode(), Durability::Later)
+        self.write(&path(name, FORGOTTEN), &Forgotten(at).encode())
     }
 
     /// Removes all traces of an attempt; what was in its directory is deleted later.
@@ -261,20 +280,24 @@ impl<D: Disk> Journal<D> {
     }
 
     fn write_head(&mut self) -> Result<(), Error> {
-        let head = Head { id: self.id, known: self.known };
-        self.write(JOURNAL, &head.encode(), Durability::Now)
+        write_head(&mut self.disk, &Head { id: self.id, known: self.known })
     }
 
-    fn write(&mut self, path: &str, bytes: &[u8], durability: Durability) -> Result<(), Error> {
-        match self.disk.write(path, bytes, durability) {
-            // What need not be durable can be found out again; a full disk must not end the agent.
-            Err(source) if durability == Durability::Later && is_shortage(&source) => {
+    /// Writes what need not be durable, for it can be found out again. So a full disk does not end the agent.
+    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        match self.disk.write(path, bytes, Durability::Later) {
+            Err(source) if is_shortage(&source) => {
                 tracing::warn!(path, %source, "the agent's journal cannot be written");
                 Ok(())
             }
             result => result.map_err(|source| Error::Write { path: path.to_owned(), source }),
         }
     }
+}
+
+fn write_head(disk: &mut impl Disk, head: &Head) -> Result<(), Error> {
+    let written = disk.write(JOURNAL, &head.encode(), Durability::Now);
+    written.map_err(|source| Error::Write { path: JOURNAL.to_owned(), source })
 }
 
 /// True when there is no room for what was to be written.
@@ -319,13 +342,13 @@ fn read<R: Record>(disk: &impl Disk, path: &str) -> Result<Option<R>, Error> {
     }
 }
 
-/// A message with its word, if the file is there and whole.
+/// A message with the boot in which it was written, if the file is there and whole.
 fn read_message<M: Message + Default>(disk: &impl Disk, path: &str) -> Result<Option<(String, M)>, Error> {
     let Some(bytes) = disk.read(path).map_err(|source| failed_read(path, source))? else { return Ok(None) };
     match frame::open(&bytes) {
-        Ok((word, body)) => {
+        Ok((boot_id, body)) => {
             let message = M::decode(body).map_err(|error| not_understood(path, error))?;
-            Ok(Some((word.to_owned(), message)))
+            Ok(Some((boot_id.to_owned(), message)))
         }
         Err(frame::Error::Torn) => Ok(None),
         Err(frame::Error::Version(version)) => Err(not_understood(path, format!("its form is {version}"))),
@@ -359,9 +382,10 @@ fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
     }
     let end = path(name, END);
     let end = match read_message::<wire::AttemptReport>(disk, &end)? {
-        Some((_, report)) => {
-            let report = report::from_proto(report).map_err(|error| not_understood(&end, error))?;
-            (report.attempt == order.attempt).then_some(report.update)
+        Some((_, written)) => {
+            let update = report::update_from_proto(written.update);
+            let update = update.map_err(|error| not_understood(&end, error))?;
+            (written.attempt == order.attempt.0).then_some(update)
         }
         None => None,
     };

@@ -278,8 +278,3 @@ impl<D: Disk> Supervisor<D> {
 fn attempt_dir(config: &Config, name: &str) -> PathBuf {
     config.data_dir.join(journal::ATTEMPTS).join(name)
 }
-
-/// An attempt that keeps nothing but its logs from now on.
-fn forgotten(name: String, kind: ExecutorKind, at: Timestamp) -> Forgotten {
-    Forgotten { name, kind, at }
-}

@@ -18,6 +18,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request as Call, Response, Status, Streaming};
 
 use super::*;
+use crate::journal::Journal;
 use crate::planned::{a_launch, start_of, stop};
 
 const TERM: u64 = 3;
@@ -277,7 +278,7 @@ async fn ends_with_endless_texts_that_an_earlier_release_left_behind_get_through
     };
     // Together they are larger than any message that a server takes.
     for attempt in 1..=20 {
-        journal.take_on(&[&fake_order(attempt, 10)], &boot_id().unwrap()).unwrap();
+        journal.take_on(&[&fake_order(attempt, 10)]).unwrap();
         journal.note_end(&format!("a{attempt}"), AttemptHandle(attempt), &end).unwrap();
     }
     drop(journal);

@@ -1,4 +1,5 @@
-//! The form of a file that holds a protocol message: a line with a word, length and checksum, then the bytes.
+//! The form of a file that holds a protocol message: a line with the id of the boot in which it was written, length and
+//! checksum, then the bytes.
 
 const MAGIC: &str = "berth-journal";
 const VERSION: &str = "1";
@@ -12,15 +13,15 @@ pub(super) enum Error {
     Version(String),
 }
 
-/// The bytes of the file. The word has no space and no line break in it.
-pub(super) fn seal(word: &str, body: &[u8]) -> Vec<u8> {
-    let sum = checksum(word, body);
-    let mut bytes = format!("{MAGIC} {VERSION} {word} {} {sum:08x}\n", body.len()).into_bytes();
+/// The bytes of the file. The boot's id has no space and no line break in it.
+pub(super) fn seal(boot_id: &str, body: &[u8]) -> Vec<u8> {
+    let sum = checksum(boot_id, body);
+    let mut bytes = format!("{MAGIC} {VERSION} {boot_id} {} {sum:08x}\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// The word and the message in a file.
+/// The boot's id and the message in a file.
 pub(super) fn open(bytes: &[u8]) -> Result<(&str, &[u8]), Error> {
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or(Error::Torn)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| Error::Torn)?;
@@ -35,12 +36,12 @@ pub(super) fn open(bytes: &[u8]) -> Result<(&str, &[u8]), Error> {
         Ok(_) => return Err(Error::Version(version.to_owned())),
         Err(_) => return Err(Error::Torn),
     }
-    let (word, length, sum) = (part()?, part()?, part()?);
+    let (boot_id, length, sum) = (part()?, part()?, part()?);
     let body = &bytes[end + 1..];
-    let whole = length.parse() == Ok(body.len()) && u32::from_str_radix(sum, 16) == Ok(checksum(word, body));
-    if whole { Ok((word, body)) } else { Err(Error::Torn) }
+    let whole = length.parse() == Ok(body.len()) && u32::from_str_radix(sum, 16) == Ok(checksum(boot_id, body));
+    if whole { Ok((boot_id, body)) } else { Err(Error::Torn) }
 }
 
-fn checksum(word: &str, body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(word.as_bytes()), body)
+fn checksum(boot_id: &str, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(boot_id.as_bytes()), body)
 }

@@ -30,8 +30,8 @@ fn everything_noted_is_there_when_it_is_opened_again() {
     let known = Known { cluster: Some(ClusterId(9)), cluster_epoch: 1, term: 4, epoch: NodeEpoch(8) };
     journal.learn(known).unwrap();
     journal.note_reported(17).unwrap();
-    journal.note_contact(Boot(33), BOOT).unwrap();
-    journal.take_on(&[&start(1), &start(2)], BOOT).unwrap();
+    journal.note_contact(Boot(33)).unwrap();
+    journal.take_on(&[&start(1), &start(2)]).unwrap();
     let state = State { started: Some((Timestamp(5), Boot(6))), stop: Some(StopCause::TimedOut) };
     journal.note_state("a1", &state).unwrap();
     journal.note_end("a1", AttemptHandle(1), &an_end()).unwrap();
@@ -52,14 +52,16 @@ fn everything_noted_is_there_when_it_is_opened_again() {
         forgotten: Some(Timestamp(7)),
     };
     assert_eq!(kept, [one, two]);
-    let (journal, _) = Journal::open(Files::new(home.path().to_owned()), FRESH, "boot-2").unwrap();
+    let mut files = Files::new(home.path().to_owned());
+    assert_eq!(identity(&mut files, JournalId(2)).unwrap(), FRESH);
+    let (journal, _) = Journal::open(files, FRESH, "boot-2").unwrap();
     assert_eq!(journal.contact(), None, "the boot clock of another boot says nothing");
 }
 
 #[test]
 fn an_attempt_whose_spec_is_torn_anywhere_was_never_taken_on() {
     let (mut journal, _) = open(SimulatedDisk::new());
-    journal.take_on(&[&start(1)], BOOT).unwrap();
+    journal.take_on(&[&start(1)]).unwrap();
     let disk = journal.into_disk();
     let bytes = disk.read("attempts/a1/spec").unwrap().unwrap();
     for length in 0..bytes.len() {
@@ -74,7 +76,7 @@ fn an_attempt_whose_spec_is_torn_anywhere_was_never_taken_on() {
 #[test]
 fn a_flipped_bit_in_a_spec_of_which_nothing_was_begun_takes_the_attempt_away() {
     let (mut journal, _) = open(SimulatedDisk::new());
-    journal.take_on(&[&start(1)], BOOT).unwrap();
+    journal.take_on(&[&start(1)]).unwrap();
     let disk = journal.into_disk();
     let bytes = disk.read("attempts/a1/spec").unwrap().unwrap();
     for place in 0..bytes.len() {
@@ -96,7 +98,7 @@ fn a_flipped_bit_in_a_spec_of_which_nothing_was_begun_takes_the_attempt_away() {
 fn a_spec_that_is_damaged_though_its_attempt_was_begun_keeps_the_agent_from_starting() {
     for trace in ["order.rec", "exit.rec", "container.rec", "log/stdout.0", STATE, END] {
         let (mut journal, _) = open(SimulatedDisk::new());
-        journal.take_on(&[&start(1), &start(2)], BOOT).unwrap();
+        journal.take_on(&[&start(1), &start(2)]).unwrap();
         let mut disk = journal.into_disk();
         disk.write("attempts/a1/spec", b"berth-journal 1 ", Durability::Now).unwrap();
         disk.write(&format!("attempts/a1/{trace}"), b"", Durability::Now).unwrap();
@@ -130,7 +132,7 @@ fn a_damaged_head_keeps_the_agent_from_starting_as_another() {
 #[test]
 fn what_another_release_wrote_keeps_the_agent_from_starting_and_stays() {
     let (mut journal, _) = open(SimulatedDisk::new());
-    journal.take_on(&[&start(1)], BOOT).unwrap();
+    journal.take_on(&[&start(1)]).unwrap();
     let disk = journal.into_disk();
     let of_release_2 = |path: &str, from: &str, to: &str| {
         let bytes = disk.read(path).unwrap().unwrap();
@@ -145,7 +147,7 @@ fn what_another_release_wrote_keeps_the_agent_from_starting_and_stays() {
         (spec, frame::seal(BOOT, &odd_order.encode_to_vec())),
         (spec, frame::seal(BOOT, b"\xff\xff\xff")),
         (spec, frame::seal(BOOT, &order::to_proto(&start(2)).encode_to_vec())),
-        ("attempts/a1/end", frame::seal(END, &wire::AttemptReport::default().encode_to_vec())),
+        ("attempts/a1/end", frame::seal(BOOT, &wire::AttemptReport::default().encode_to_vec())),
     ] {
         let mut disk = disk.clone();
         disk.write(path, &bytes, Durability::Now).unwrap();
@@ -161,7 +163,7 @@ fn the_term_and_the_specs_survive_a_loss_of_power() {
         let (mut journal, _) = open(SimulatedDisk::new());
         let known = Known { cluster: Some(ClusterId(9)), cluster_epoch: 1, term: 4, epoch: NodeEpoch(8) };
         journal.learn(known).unwrap();
-        journal.take_on(&[&start(1)], BOOT).unwrap();
+        journal.take_on(&[&start(1)]).unwrap();
         journal.note_end("a1", AttemptHandle(1), &an_end()).unwrap();
         journal.note_reported(3).unwrap();
         let mut disk = journal.into_disk();

@@ -9,8 +9,8 @@ use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::executor;
 
-use super::{Output, Supervisor, attempt_dir, forgotten};
-use crate::attempts::{Attempt, kind_of};
+use super::{Output, Supervisor, attempt_dir};
+use crate::attempts::{Attempt, Forgotten, kind_of};
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::journal::{self, State, StopCause};
@@ -75,7 +75,7 @@ impl<D: Disk> Supervisor<D> {
             }
         }
         let orders: Vec<&Order> = taken.iter().collect();
-        match self.journal.take_on(&orders, &self.config.boot_id) {
+        match self.journal.take_on(&orders) {
             Ok(()) => {}
             Err(journal::Error::Write { source, .. }) if journal::is_shortage(&source) => {
                 let cause = match journal::is_full(&source) {
@@ -219,7 +219,7 @@ impl<D: Disk> Supervisor<D> {
         let Some(kind) = attempt.kind().filter(|_| attempt.kept) else { return Ok(()) };
         self.journal.note_forgotten(&attempt.name, now.wall)?;
         out.push(Output::Remove { kind, attempt: handle });
-        self.attempts.insert_forgotten(handle, forgotten(attempt.name, kind, now.wall));
+        self.attempts.insert_forgotten(handle, Forgotten { name: attempt.name, kind, at: now.wall });
         Ok(())
     }
 }

@@ -124,6 +124,6 @@ impl<D: Disk> Supervisor<D> {
         if noted || self.attempts.leashes().next().is_none() {
             return Ok(());
         }
-        self.journal.note_contact(contact, &self.config.boot_id)
+        self.journal.note_contact(contact)
     }
 }

@@ -10,8 +10,8 @@ use berth_core::time::Timestamp;
 use berth_executors::executor::{End, Found, Launch};
 
 use super::acting::executor_launch;
-use super::{Config, Supervisor, forgotten};
-use crate::attempts::{Attempt, Attempts, kind_of};
+use super::{Config, Supervisor};
+use crate::attempts::{Attempt, Attempts, Forgotten, kind_of};
 use crate::clock::{Boot, Now};
 use crate::disk::Disk;
 use crate::journal::{self, Journal, Kept};
@@ -48,7 +48,7 @@ impl<D: Disk> Opened<D> {
         let Intent::Start(launch) = kept.order.intent else { return };
         let kind = kind_of(&launch.program);
         if let Some(at) = kept.forgotten {
-            self.attempts.insert_forgotten(handle, forgotten(kept.order.name, kind, at));
+            self.attempts.insert_forgotten(handle, Forgotten { name: kept.order.name, kind, at });
             return;
         }
         let of_this_boot = kept.boot_id == self.config.boot_id;

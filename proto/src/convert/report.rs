@@ -24,21 +24,29 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// When the number, the update or the reason is missing.
 pub fn from_proto(report: agent::AttemptReport) -> Result<AttemptReport, Error> {
     within(report.sequence, 1, u64::MAX, "sequence")?;
-    let update = match required(report.update, "update")? {
-        Update::Started(started) => AttemptUpdate::Started { at: Timestamp(started.at_ms) },
+    let update = update_from_proto(report.update)?;
+    Ok(AttemptReport { sequence: report.sequence, attempt: AttemptHandle(report.attempt), update })
+}
+
+/// What happened, within the bounds of [`bounded`].
+///
+/// # Errors
+/// When it or its reason is missing.
+pub fn update_from_proto(update: Option<Update>) -> Result<AttemptUpdate, Error> {
+    match required(update, "update")? {
+        Update::Started(started) => Ok(AttemptUpdate::Started { at: Timestamp(started.at_ms) }),
         Update::Ended(ended) => {
             let reason = reason::from_proto(required(ended.reason, "ended.reason")?)
                 .map_err(|error| error.inside("ended.reason"))?;
-            bounded(AttemptUpdate::Ended {
+            Ok(bounded(AttemptUpdate::Ended {
                 reason,
                 started: ended.started_ms.map(Timestamp),
                 at: Timestamp(ended.at_ms),
                 output: Vec::from(ended.output),
                 usage: Usage::new(ended.memory_peak_bytes.unwrap_or(0), ended.cpu_ms.unwrap_or(0)),
-            })
+            }))
         }
-    };
-    Ok(AttemptReport { sequence: report.sequence, attempt: AttemptHandle(report.attempt), update })
+    }
 }
 
 /// The update with text and output cut to what a report can carry: one that cannot be taken would be sent for ever. A
@@ -55,7 +63,13 @@ pub fn bounded(update: AttemptUpdate) -> AttemptUpdate {
 
 /// The message for a report.
 pub fn to_proto(report: &AttemptReport) -> agent::AttemptReport {
-    let update = match &report.update {
+    let update = Some(update_to_proto(&report.update));
+    agent::AttemptReport { sequence: report.sequence, attempt: report.attempt.0, update }
+}
+
+/// The part of a message that says what happened.
+pub fn update_to_proto(update: &AttemptUpdate) -> Update {
+    match update {
         AttemptUpdate::Started { at } => Update::Started(agent::Started { at_ms: at.0 }),
         AttemptUpdate::Ended { reason, started, at, output, usage } => Update::Ended(agent::Ended {
             reason: Some(reason::to_proto(reason)),
@@ -65,8 +79,7 @@ pub fn to_proto(report: &AttemptReport) -> agent::AttemptReport {
             memory_peak_bytes: Some(usage.memory_peak()).filter(|bytes| *bytes > 0),
             cpu_ms: Some(usage.cpu_ms.into()).filter(|ms| *ms > 0),
         }),
-    };
-    agent::AttemptReport { sequence: report.sequence, attempt: report.attempt.0, update: Some(update) }
+    }
 }
 
 fn shortened(reason: EndReason) -> EndReason {
