@@ -198,9 +198,14 @@ canonical!(Retry { 1: max_attempts, 2: initial, 3: factor_milli, 4: max });
 pub enum OnDisconnect {
     /// It goes on, also when the servers give up its node and start another attempt elsewhere.
     Keep,
-    /// It is stopped after this long. The servers start another attempt only when it must be gone.
+    /// It is stopped after this long, which new specs have to be at least [`STOP_AFTER_MIN`]. The servers start another
+    /// attempt only when it must be gone.
     StopAfter(Millis),
 }
+
+/// The shortest time without contact after which an attempt can be stopped: the lease of a node. A node in full contact
+/// has not been heard of for a heartbeat and its way, and that is no reason to stop anything.
+pub const STOP_AFTER_MIN: Millis = Millis(5_000);
 
 canonical!(enum OnDisconnect { 1: Keep, 2: StopAfter(span) });
 

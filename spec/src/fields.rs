@@ -7,7 +7,7 @@ use crate::shape::amount::{Amount, Cpu, Memory};
 use crate::shape::command::Command;
 use crate::shape::count::CountShape;
 use crate::shape::document::{ApiVersion, Kind};
-use crate::shape::duration::DurationIn;
+use crate::shape::duration::{DurationIn, WithoutContact};
 use crate::shape::env::Env;
 use crate::shape::number::{Factor, IntIn};
 use crate::shape::schedule::{Instant, OverlapWord, Period};
@@ -198,8 +198,8 @@ object! {
 object! {
     /// What a node does with a task while it has no contact to the servers.
     StopAfterFields, "on_disconnect" {
-        /// It is stopped after this long, so that the servers may start it elsewhere.
-        required stop_after: DurationIn<SECOND, { 366 * DAY }>, aka "after", aka "stop";
+        /// It is stopped after this long, at least `5s`, so that the servers may start it elsewhere.
+        required stop_after: WithoutContact, aka "after", aka "stop";
     }
 }
 

@@ -133,7 +133,7 @@ fn a_task(dice: &mut Dice, place: u16) -> TaskSpec {
         timeout: dice.maybe(|dice| dice.millis(1, 86_400_000)),
         stop_grace: dice.millis(0, 3_600_000),
         on_disconnect: dice
-            .maybe(|dice| OnDisconnect::StopAfter(dice.millis(1000, 86_400_000)))
+            .maybe(|dice| OnDisconnect::StopAfter(dice.millis(5000, 86_400_000)))
             .unwrap_or(OnDisconnect::Keep),
     }
 }

@@ -6,7 +6,9 @@ mod task;
 
 use std::collections::BTreeSet;
 
-use berth_core::job_spec::{JobKind, JobSpec, Overlap, SPEC_BYTES_MAX, Schedule, TASKS_MAX, When};
+use berth_core::job_spec::{
+    JobKind, JobSpec, OnDisconnect, Overlap, SPEC_BYTES_MAX, STOP_AFTER_MIN, Schedule, TASKS_MAX, When,
+};
 use berth_core::name::Named;
 use berth_core::time::{Millis, Timestamp};
 use prost::Message;
@@ -66,6 +68,22 @@ pub fn from_proto(spec: v1::JobSpec) -> Result<JobSpec, Error> {
             .map_err(|error| error.inside("schedule"))?,
         tasks,
     })
+}
+
+/// The spec that a client asks for. It keeps to what [`from_proto`] checks, and to rules that came later: what is in the
+/// log already must stay readable.
+///
+/// # Errors
+/// As [`from_proto`].
+pub fn from_client(spec: v1::JobSpec) -> Result<JobSpec, Error> {
+    let spec = from_proto(spec)?;
+    for (place, task) in spec.tasks.iter().enumerate() {
+        if let OnDisconnect::StopAfter(span) = task.on_disconnect {
+            within(span.0, STOP_AFTER_MIN.0, SPAN_MS_MAX, "on_disconnect.stop_after_ms")
+                .map_err(|error| error.element(place).inside("tasks"))?;
+        }
+    }
+    Ok(spec)
 }
 
 /// The message for a spec.

@@ -102,6 +102,20 @@ fn a_spec_has_at_most_the_bytes_that_an_entry_of_the_log_takes() {
 }
 
 #[test]
+fn a_client_may_not_stop_what_is_in_full_contact_and_an_older_log_stays_readable() {
+    let spec = |span| {
+        let mut spec = spec();
+        let policy = Some(v1::on_disconnect::Policy::StopAfterMs(span));
+        spec.tasks[1].on_disconnect = Some(v1::OnDisconnect { policy });
+        spec
+    };
+    assert!(job_spec::from_client(spec(5_000)).is_ok());
+    let error = job_spec::from_client(spec(4_999)).unwrap_err();
+    assert_eq!(error.path, "tasks[1].on_disconnect.stop_after_ms");
+    assert!(job_spec::from_proto(spec(0)).is_ok());
+}
+
+#[test]
 fn names_follow_the_rule_of_what_they_name() {
     assert_eq!(path_of(|spec| spec.tenant = "Acme".to_owned()), "tenant");
     assert_eq!(path_of(|spec| spec.name = "a.b".to_owned()), "name");

@@ -37,7 +37,7 @@ impl Jobs for JobsService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
         let (admitted, request) = self.gate.admit(request, |request| Resource::Tenant(&request.tenant))?;
         let key = key(&request.key)?.ok_or_else(|| invalid("key", "is missing"))?;
-        let spec = request.spec.map(job_spec::from_proto).transpose();
+        let spec = request.spec.map(job_spec::from_client).transpose();
         let spec = spec.map_err(|error| failed(&of_invalid(&error.inside("spec"))))?;
         if spec.is_none() && !request.start {
             return Err(invalid("start", "asks for nothing: neither a spec nor a start"));
@@ -69,7 +69,7 @@ impl Jobs for JobsService {
         let spec = request.spec.ok_or_else(|| invalid("spec", "is missing"))?;
         let view = admitted.read(request.stale_ok).await?;
         let as_of_index = view.applied.index;
-        let spec = match job_spec::from_proto(spec) {
+        let spec = match job_spec::from_client(spec) {
             Ok(spec) => spec,
             Err(error) => {
                 let violations = of_invalid(&error).violations;

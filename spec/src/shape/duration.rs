@@ -1,5 +1,6 @@
 //! Spans of time with their units: `10s`, `1h30m`, `500ms`.
 
+use berth_core::job_spec::STOP_AFTER_MIN;
 use berth_core::time::Millis;
 use serde_json::{Value, json};
 
@@ -34,6 +35,28 @@ impl<const MIN: u64, const MAX: u64> Shape for DurationIn<MIN, MAX> {
         let (min, max) = (Millis(MIN), Millis(MAX));
         let message = format!("{} is {span}: it must be from {min} to {max}", quote(reader.field()));
         reader.note(reader.illegal(node.span, message));
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": PATTERN })
+    }
+}
+
+/// How long a task goes on while its node has no contact to the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WithoutContact(pub(crate) Millis);
+
+impl Shape for WithoutContact {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        const MAX: Millis = Millis(366 * 86_400_000);
+        let DurationIn(span) = DurationIn::<0, { u64::MAX }>::read(node, reader)?;
+        if (STOP_AFTER_MIN..=MAX).contains(&span) {
+            return Some(WithoutContact(span));
+        }
+        let message = format!("{} is {span}: it must be from {STOP_AFTER_MIN} to {MAX}", quote(reader.field()));
+        let why = "a node is heard of every second and given up after 5s; less would stop tasks of a node in full contact";
+        reader.note(reader.illegal(node.span, message).why(why));
         None
     }
 
