@@ -19,6 +19,9 @@
 //!
 //! The engine tells an exit by signal n as code 128 + n, the same as a program that exits with that
 //! code; both are told as the signal. An OOM is told by the engine, never guessed.
+//!
+//! An engine that is slow or silent delays what it is asked for and nothing else: no call of the executor waits for it
+//! longer than half a second, and the keeper goes on with its commands meanwhile.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -28,8 +31,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use berth_core::id::AttemptHandle;
-use berth_core::time::{Millis, Timestamp};
-use berth_shim::clock;
+use berth_core::time::Millis;
 use berth_shim::record::LogSizes;
 use tokio::sync::{Notify, watch};
 
@@ -54,10 +56,11 @@ mod writable;
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
 /// Commands that may wait for the keeper; beyond it the sender waits.
 const COMMANDS_QUEUED: usize = 4096;
-/// How long the first look at the engine may take.
-const FIRST_PROBE: Duration = Duration::from_secs(5);
-/// How long the engine may take to tell of all containers after a restart of the agent.
-const RECOVERY: Duration = Duration::from_secs(120);
+/// How long the first look at the engine is waited for: the agent must dial within its lease, whatever the engine does.
+const FIRST_PROBE: Duration = Duration::from_millis(500);
+/// How long the keeper may take to say what became of earlier attempts. It waits for the engine far shorter than that,
+/// so what is left is reading files.
+const RECOVERY: Duration = Duration::from_secs(10);
 
 /// How often all containers are listed, usually.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -101,8 +104,8 @@ pub struct DockerExecutor {
 }
 
 impl DockerExecutor {
-    /// Starts the thread and looks for the engine, which may take a moment. Without an engine the
-    /// executor is unavailable until there is one.
+    /// Starts the thread and looks for the engine for half a second at most. An engine that takes longer is ready
+    /// later, and without one the executor is unavailable until there is one.
     pub fn new(config: Config, sink: EventSink) -> DockerExecutor {
         let host = config.host.clone().or_else(|| std::env::var("DOCKER_HOST").ok());
         let host = host.unwrap_or_else(|| USUAL_SOCKET.to_owned());
@@ -117,9 +120,8 @@ impl DockerExecutor {
         let keeper = Keeper::new(shared, connection, queue, Arc::clone(&wake), told);
         let keeper = thread::Builder::new()
             .name("docker-keep".to_owned())
-            .spawn(move || keeper.run(&probed))
+            .spawn(move || keeper.run(probed))
             .expect("threads can be started at start-up");
-        // A slow engine is only ready later.
         let _ = first_probe.recv_timeout(FIRST_PROBE);
         let known = HashMap::new();
         DockerExecutor { health, commands: Some(commands), wake, keeper: Some(keeper), known }
@@ -147,10 +149,10 @@ impl Executor for DockerExecutor {
         let (reply, answer) = sync_channel(1);
         self.send(Command::Recover { known: known.clone(), reply });
         let found = answer.recv_timeout(RECOVERY).unwrap_or_else(|_| {
-            // To call them lost would start them a second time elsewhere. The keeper tells their ends when it knows them.
-            tracing::error!("the keeper of containers does not answer: all attempts are taken for running");
-            let started = Timestamp(clock::wall_ms());
-            known.iter().map(|launch| Found::Running { attempt: launch.attempt, started }).collect()
+            // To call those that were begun lost would start them a second time elsewhere. The keeper tells their ends
+            // when it knows them.
+            tracing::error!("the keeper of containers does not answer: what was begun is taken for running");
+            known.iter().filter_map(|launch| recovery::without_engine(launch).found).collect()
         });
         let names: HashMap<_, _> = known.into_iter().map(|launch| (launch.attempt, launch.name)).collect();
         for one in &found {

@@ -27,6 +27,8 @@ use crate::wire;
 
 /// How often the machine is looked at again.
 const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// When it is first: the start waits for no slow executor, which may be ready by now.
+const FIRST_PROBE: Duration = Duration::from_secs(5);
 /// How often executors are asked for what belongs to no attempt.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the trash is emptied.
@@ -82,7 +84,7 @@ impl Driver {
             deps,
             executors,
             connection: None,
-            probe_at: now + PROBE_EVERY,
+            probe_at: now + FIRST_PROBE,
             upkeep_at: now + Duration::from_secs(5),
             sweep_at: now,
             upkeep_turn: 0,

@@ -165,8 +165,9 @@ impl Attempt {
         }
     }
 
-    /// Sees an attempt through that was begun. `told` is the start that the agent knows of.
-    pub(super) async fn watch(mut self, told: Option<Timestamp>) -> Result<(), Unheard> {
+    /// Sees an attempt through that the agent takes for running. `began` is when it did, if that is certain: a container
+    /// that is gone was killed then, and otherwise never began.
+    pub(super) async fn watch(mut self, began: Option<Timestamp>) -> Result<(), Unheard> {
         let mut log = OutputLog::resume(&self.launch.dir, self.shared.config.log);
         let mut usage = Usage::default();
         let sight = {
@@ -179,18 +180,23 @@ impl Attempt {
         };
         let end = match sight {
             Some(Sight::Over(over)) => {
-                let started = over.started;
-                let end = conclude(&self.shared, &self.launch, &self.container, log, (over, usage)).await;
-                if told.is_none() {
-                    let event = Event::Started { attempt: self.launch.attempt, at: started };
-                    self.shared.emit(event).await?;
-                }
-                end
+                conclude(&self.shared, &self.launch, &self.container, log, (over, usage)).await
             }
-            Some(Sight::NotStarted(_)) => vanished(&self.launch, None),
-            Some(Sight::Running { .. }) | None => vanished(&self.launch, told),
+            Some(Sight::NotStarted(_)) => {
+                self.make_sure_it_never_runs().await;
+                vanished(&self.launch, None)
+            }
+            Some(Sight::Running { .. }) | None => vanished(&self.launch, began),
         };
         self.tell(end).await
+    }
+
+    /// The call of an agent that is gone may still be under way in the engine.
+    async fn make_sure_it_never_runs(&self) {
+        while let Err(error) = self.shared.engine.remove(&self.container).await {
+            tracing::debug!(container = self.container, %error, "a container is removed later");
+            sleep(AGAIN).await;
+        }
     }
 
     /// Waits until the container does not run, and stops it when asked to; `None` when it is gone.
@@ -255,7 +261,7 @@ impl Shared {
 }
 
 /// Takes the rest of the log of a container that is over, and records its end.
-pub(super) async fn conclude(
+async fn conclude(
     shared: &Shared,
     launch: &Launch,
     container: &str,

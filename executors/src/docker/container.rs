@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, ImageConfig, Mount, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerSummary, HostConfig, HostConfigLogConfig, ImageConfig, Mount, MountType,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::Config;
@@ -68,6 +68,11 @@ pub(super) fn labels_of_attempt(config: &Config, launch: &Launch) -> Vec<String>
 pub(super) fn of_attempt(config: &Config, launch: &Launch) -> String {
     let noted = Trace::find(&launch.dir).flatten().map(|trace| trace.container);
     noted.unwrap_or_else(|| name(config, &launch.name))
+}
+
+/// The name of a listed container.
+pub(super) fn listed_name(listed: &ContainerSummary) -> Option<String> {
+    Some(listed.names.as_ref()?.first()?.trim_start_matches('/').to_owned())
 }
 
 /// The whole container. Paths that are no text cannot be mounted and are given back as an error.

@@ -13,19 +13,20 @@ use tokio::runtime;
 use tokio::select;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::attempt::{Attempt, Wish};
-use super::engine::Connection;
+use super::engine::{self, Connection};
+use super::recovery::Answer;
 use super::{Shared, container, recovery};
 use crate::ending;
 use crate::executor::{Event, Found, Health, Launch};
 
 /// How often the engine is looked for.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// How long containers are looked at after a restart of the agent, all together. The rest is taken for running, and its
-/// tasks find out more.
-const LOOKING_MAX: Duration = Duration::from_secs(30);
+/// How long containers are looked at after a restart of the agent, all together: the agent must dial within its lease.
+/// The rest is taken for running, and its tasks find out more.
+const LOOKING_MAX: Duration = Duration::from_millis(500);
 /// Sweeps that must see a container of no known attempt before it is removed: one may be on its way.
 const STRAY_SWEEPS: u32 = 3;
 /// Containers that are being made and started at the same time; an engine does little more at once.
@@ -52,7 +53,12 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Keeper {
     shared: Arc<Shared>,
-    connection: Connection,
+    connection: Arc<Connection>,
+    /// Told of the first look at the engine.
+    probed: Option<SyncSender<()>>,
+    /// Whether the engine is being looked for, or its containers listed.
+    probing: bool,
+    listing: bool,
     commands: Receiver<Command>,
     wake: Arc<Notify>,
     health: watch::Sender<Health>,
@@ -83,6 +89,10 @@ enum Done {
     NotRemoved(String),
     /// It told what it had to.
     Told,
+    /// It has looked for the engine.
+    Probed(Health),
+    /// The engine has told of all containers of this agent, or has not.
+    Listed(Result<Vec<ContainerSummary>, engine::Error>),
 }
 
 impl Keeper {
@@ -95,7 +105,10 @@ impl Keeper {
     ) -> Keeper {
         Keeper {
             shared,
-            connection,
+            connection: Arc::new(connection),
+            probed: None,
+            probing: false,
+            listing: false,
             commands,
             wake,
             health,
@@ -110,12 +123,12 @@ impl Keeper {
     }
 
     /// Keeps until the executor is gone. Says when it has looked for the engine once.
-    pub(super) fn run(mut self, probed: &SyncSender<()>) {
+    pub(super) fn run(mut self, probed: SyncSender<()>) {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("descriptors are free at start-up");
         runtime.block_on(async {
-            self.probe().await;
-            let _ = probed.try_send(());
+            self.probed = Some(probed);
+            self.probe();
             let (mut probes, mut sweeps) = (interval(PROBE_EVERY), interval(self.shared.config.sweep_every));
             probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
             sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,8 +138,8 @@ impl Keeper {
             loop {
                 select! {
                     () = wake.notified() => if let Err(Gone) = self.obey_all().await { return },
-                    _ = probes.tick() => self.probe().await,
-                    _ = sweeps.tick() => self.sweep().await,
+                    _ = probes.tick() => self.probe(),
+                    _ = sweeps.tick() => self.list(),
                     Some(done) = self.tasks.join_next() => match done {
                         Ok(done) => self.done(done),
                         Err(error) => tracing::error!(%error, "the task of a container failed"),
@@ -145,13 +158,28 @@ impl Keeper {
                 self.leaving.insert(container);
             }
             Done::Removed | Done::Told => {}
+            Done::Probed(now) => self.has_probed(&now),
+            Done::Listed(listed) => {
+                self.listing = false;
+                if let Ok(listed) = listed {
+                    self.sweep(&listed);
+                }
+            }
         }
     }
 
-    async fn probe(&mut self) {
-        let now = self.connection.probe().await;
+    /// Looks for the engine, unless that is under way.
+    fn probe(&mut self) {
+        if !std::mem::replace(&mut self.probing, true) {
+            let connection = Arc::clone(&self.connection);
+            self.tasks.spawn(async move { Done::Probed(connection.probe().await) });
+        }
+    }
+
+    fn has_probed(&mut self, now: &Health) {
+        self.probing = false;
         let before = self.health.send_replace(now.clone());
-        match (&before, &now) {
+        match (&before, now) {
             (Health::Ready { .. }, Health::Unavailable { reason }) => {
                 tracing::warn!(reason, "docker is gone")
             }
@@ -162,6 +190,10 @@ impl Keeper {
             }
             (Health::Ready { .. }, Health::Ready { .. })
             | (Health::Unavailable { .. }, Health::Unavailable { .. }) => {}
+        }
+        if let Some(probed) = self.probed.take() {
+            // Nobody may wait for it any more.
+            let _ = probed.try_send(());
         }
         self.remove_leaving();
     }
@@ -226,17 +258,12 @@ impl Keeper {
     }
 
     async fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {
-        let (mut found, mut reachable) = (Vec::new(), true);
-        let deadline = Instant::now() + LOOKING_MAX;
-        for launch in known {
-            let look = recovery::look(&self.shared, &launch, &mut reachable);
-            let answer = match timeout_at(deadline, look).await {
-                Ok(answer) => answer,
-                Err(_) => recovery::without_engine(&launch),
-            };
+        let answers = recovery::look_at_all(&self.shared, &known, LOOKING_MAX).await;
+        let mut found = Vec::with_capacity(known.len());
+        for (launch, Answer { found: answer, began }) in known.into_iter().zip(answers) {
             match answer {
                 None => continue,
-                Some(Found::Running { attempt, started }) => self.adopt(launch, started, attempt),
+                Some(Found::Running { attempt, .. }) => self.adopt(launch, began, attempt),
                 Some(Found::Ended { .. }) => {
                     let container = container::of_attempt(&self.shared.config, &launch);
                     self.held.insert(launch.name, container);
@@ -262,10 +289,10 @@ impl Keeper {
         });
     }
 
-    fn adopt(&mut self, launch: Launch, started: Timestamp, handle: AttemptHandle) {
+    fn adopt(&mut self, launch: Launch, began: Option<Timestamp>, handle: AttemptHandle) {
         let (_, attempt) = self.attempt(launch);
         self.tasks.spawn(async move {
-            let _ = attempt.watch(Some(started)).await;
+            let _ = attempt.watch(began).await;
             Done::Attempt(handle)
         });
     }
@@ -295,11 +322,18 @@ impl Keeper {
         self.attempts.values().for_each(|wish| wish.send_modify(|wish| wish.looks += 1));
     }
 
+    /// Has all containers listed for a sweep, unless that is under way.
+    fn list(&mut self) {
+        if !std::mem::replace(&mut self.listing, true) {
+            let shared = Arc::clone(&self.shared);
+            let labels = container::labels_of_agent(&shared.config);
+            self.tasks.spawn(async move { Done::Listed(shared.engine.list(&labels).await) });
+        }
+    }
+
     /// Has every attempt looked at whose container does not run, and removes containers that nobody
     /// knows.
-    async fn sweep(&mut self) {
-        let labels = container::labels_of_agent(&self.shared.config);
-        let Ok(listed) = self.shared.engine.list(&labels).await else { return };
+    fn sweep(&mut self, listed: &[ContainerSummary]) {
         self.look_at_all();
         let Some(before) = &mut self.strays else { return };
         let mut strays = BTreeMap::new();
@@ -320,6 +354,5 @@ impl Keeper {
 
 /// The name of a listed container, and whether it runs.
 fn named(listed: &ContainerSummary) -> Option<(String, bool)> {
-    let name = listed.names.as_ref()?.first()?.trim_start_matches('/').to_owned();
-    Some((name, listed.state == Some(ContainerSummaryStateEnum::RUNNING)))
+    Some((container::listed_name(listed)?, listed.state == Some(ContainerSummaryStateEnum::RUNNING)))
 }

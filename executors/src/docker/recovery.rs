@@ -4,72 +4,161 @@
 //! |---|---|
 //! | `exit.rec` | ended as recorded |
 //! | neither `container.rec` nor a container | no trace: it was never begun |
-//! | the engine does not answer | running; its task finds out more when there is an engine |
+//! | the engine does not answer in time | running; its task finds out more when there is an engine |
 //! | container runs | running |
 //! | container is over | running; its task takes the rest of its log and tells the end |
-//! | container was never started | start_failed |
+//! | container was never started | start_failed, once the container is gone |
 //! | no container, start is noted | failed(signal 9): somebody removed it by force |
 //! | no container, no start | start_failed |
+//!
+//! One list tells of all containers. Only those of which it does not tell enough are looked at singly: that an attempt
+//! is gone is never believed of a list.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use berth_core::time::Timestamp;
 use berth_shim::clock;
+use bollard::models::ContainerSummaryStateEnum as State;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::vanished;
 use super::sight::{Sight, see};
 use super::trace::Trace;
 use super::{Shared, container};
 use crate::ending;
-use crate::executor::{Found, Launch};
+use crate::executor::{End, Found, Launch};
 
-/// The answer for one attempt; `None` when there is no trace of it. An engine that was not reachable
-/// once is not asked again for the rest.
-pub(super) async fn look(shared: &Shared, launch: &Launch, reachable: &mut bool) -> Option<Found> {
-    let (attempt, dir) = (launch.attempt, &launch.dir);
-    if let Some(end) = ending::recorded(dir) {
-        return Some(Found::Ended { attempt, end });
+/// What became of one attempt.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// What the agent is told; `None` when there is no trace of it.
+    pub(super) found: Option<Found>,
+    /// When it began, if it is certain that it did.
+    pub(super) began: Option<Timestamp>,
+}
+
+/// What the directory of an attempt tells.
+enum Noted {
+    Over(End),
+    Begun { started: Option<Timestamp> },
+    Nothing,
+}
+
+/// The answers for all of these, in their order, within this time and that of reading their directories.
+pub(super) async fn look_at_all(shared: &Shared, known: &[Launch], within: Duration) -> Vec<Answer> {
+    let deadline = Instant::now() + within;
+    let noted: Vec<Noted> = known.iter().map(noted).collect();
+    let all_over = noted.iter().all(|noted| matches!(noted, Noted::Over(_)));
+    let listed = if all_over { None } else { list(shared, deadline).await };
+    let mut answers = Vec::with_capacity(known.len());
+    for (launch, noted) in known.iter().zip(noted) {
+        answers.push(match (noted, &listed) {
+            (Noted::Over(end), _) => ended(launch, end),
+            (Noted::Nothing, None) => Answer::default(),
+            (Noted::Begun { started }, None) => unseen(launch, started),
+            (noted, Some(listed)) => {
+                let state = listed.get(&container::of_attempt(&shared.config, launch)).copied();
+                compare(shared, launch, (noted, state), deadline).await
+            }
+        });
     }
-    let trace = Trace::find(dir);
-    let noted = trace.as_ref().and_then(|trace| trace.as_ref()?.started);
-    let name = container::of_attempt(&shared.config, launch);
-    let seen = match reachable {
-        true => shared.engine.inspect(&name).await,
-        false => Err(super::engine::Error::Unreachable),
+    answers
+}
+
+/// The answer as far as the attempt's directory tells.
+pub(super) fn without_engine(launch: &Launch) -> Answer {
+    match noted(launch) {
+        Noted::Over(end) => ended(launch, end),
+        Noted::Begun { started } => unseen(launch, started),
+        Noted::Nothing => Answer::default(),
+    }
+}
+
+fn noted(launch: &Launch) -> Noted {
+    if let Some(end) = ending::recorded(&launch.dir) {
+        return Noted::Over(end);
+    }
+    match Trace::find(&launch.dir) {
+        Some(trace) => Noted::Begun { started: trace.and_then(|trace| trace.started) },
+        None => Noted::Nothing,
+    }
+}
+
+/// The states of this agent's containers by name; `None` when the engine does not tell in time.
+async fn list(shared: &Shared, deadline: Instant) -> Option<BTreeMap<String, Option<State>>> {
+    let labels = container::labels_of_agent(&shared.config);
+    let listed = match timeout_at(deadline, shared.engine.list(&labels)).await {
+        Ok(Ok(listed)) => listed,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "containers are taken for running until the engine answers");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!("containers are taken for running until the engine answers: it is slow");
+            return None;
+        }
     };
-    let end = match seen {
+    Some(listed.iter().filter_map(|one| Some((container::listed_name(one)?, one.state))).collect())
+}
+
+/// Joins what the directory tells with what the engine lists.
+async fn compare(
+    shared: &Shared,
+    launch: &Launch,
+    (noted, state): (Noted, Option<Option<State>>),
+    deadline: Instant,
+) -> Answer {
+    let started = match (noted, state) {
+        (Noted::Over(end), _) => return ended(launch, end),
+        (Noted::Nothing, None) => return Answer::default(),
+        (Noted::Nothing, Some(_)) => None,
+        (Noted::Begun { started }, _) => started,
+    };
+    let lists_a_start =
+        matches!(state.flatten(), Some(State::RUNNING | State::PAUSED | State::RESTARTING | State::EXITED));
+    match started {
+        // Logs can be long, and nobody must wait for those of one that is over to learn that nothing is lost.
+        Some(_) if lists_a_start => unseen(launch, started),
+        Some(_) | None => {
+            let look = look(shared, launch, started);
+            timeout_at(deadline, look).await.unwrap_or_else(|_| unseen(launch, started))
+        }
+    }
+}
+
+/// Asks the engine for this one.
+async fn look(shared: &Shared, launch: &Launch, noted: Option<Timestamp>) -> Answer {
+    let name = container::of_attempt(&shared.config, launch);
+    let end = match shared.engine.inspect(&name).await {
         Ok(answer) => match see(answer) {
-            Sight::Running { started } => return Some(Found::Running { attempt, started }),
-            // Logs can be long, and nobody must wait for them to learn that nothing is lost.
-            Sight::Over(over) => return Some(Found::Running { attempt, started: over.started }),
+            Sight::Running { started } => return unseen(launch, Some(started)),
+            Sight::Over(over) => return unseen(launch, Some(over.started)),
             Sight::NotStarted(_) => {
+                // The call of an agent that is gone may still be under way in the engine.
+                if shared.engine.remove(&name).await.is_err() {
+                    return unseen(launch, None);
+                }
                 let cause = "the agent ended before it started the container";
-                ending::record_not_started(dir, cause);
-                ending::recorded(dir).unwrap_or_else(|| vanished(launch, None))
+                ending::record_not_started(&launch.dir, cause);
+                ending::recorded(&launch.dir).unwrap_or_else(|| vanished(launch, None))
             }
         },
-        Err(error) if error.is_absent() => {
-            trace?;
-            vanished(launch, noted)
-        }
+        Err(error) if error.is_absent() => vanished(launch, noted),
         Err(error) => {
-            trace?;
-            *reachable = false;
             tracing::warn!(container = name, %error, "taken for running until the engine answers");
-            return Some(unseen(launch, noted));
+            return unseen(launch, noted);
         }
     };
-    Some(Found::Ended { attempt, end })
+    ended(launch, end)
 }
 
-/// The answer for an attempt that was not looked at in time, as far as its directory tells.
-pub(super) fn without_engine(launch: &Launch) -> Option<Found> {
-    if let Some(end) = ending::recorded(&launch.dir) {
-        return Some(Found::Ended { attempt: launch.attempt, end });
-    }
-    let trace = Trace::find(&launch.dir)?;
-    Some(unseen(launch, trace.and_then(|trace| trace.started)))
+fn ended(launch: &Launch, end: End) -> Answer {
+    Answer { found: Some(Found::Ended { attempt: launch.attempt, end }), began: None }
 }
 
-fn unseen(launch: &Launch, noted: Option<Timestamp>) -> Found {
-    let started = noted.unwrap_or(Timestamp(clock::wall_ms()));
-    Found::Running { attempt: launch.attempt, started }
+/// Taken for running, since nothing says otherwise.
+fn unseen(launch: &Launch, began: Option<Timestamp>) -> Answer {
+    let started = began.unwrap_or(Timestamp(clock::wall_ms()));
+    Answer { found: Some(Found::Running { attempt: launch.attempt, started }), began }
 }
