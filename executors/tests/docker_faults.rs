@@ -15,8 +15,8 @@ use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
-use berth_shim::log::Stream;
-use berth_shim::record::LogSizes;
+use berth_shim::log::{Chunk, LOG_DIR, Reader, Stream, UNKNOWN_GAP};
+use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, LogSizes, Record};
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RemoveContainerOptions};
 
 use docker_ground::{DockerGround, wait_for};
@@ -33,6 +33,13 @@ macro_rules! ground {
 
 fn stdout(ground: &DockerGround, launch: &Launch) -> String {
     String::from_utf8(ground.log_of(launch, Stream::Stdout)).unwrap()
+}
+
+/// All that a reader gets of a stream before its end.
+fn chunks(launch: &Launch, stream: Stream) -> Vec<Chunk> {
+    let (mut reader, mut buffer) = (Reader::new(&launch.dir, stream, 0), vec![0; 65_536]);
+    let next = || Some(reader.read(&mut buffer).unwrap()).filter(|chunk| *chunk != Chunk::End);
+    std::iter::from_fn(next).collect()
 }
 
 fn kill(ground: &DockerGround, launch: &Launch) {
@@ -82,6 +89,24 @@ fn a_container_that_somebody_removes_by_force_was_killed() {
         (ground.container(&launch), RemoveContainerOptions { force: true, ..Default::default() });
     ground.engine(async |docker| docker.remove_container(&name, Some(options)).await).unwrap();
     assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedSignal(9));
+    // The engine's log went with the container, and nobody knows what was in it.
+    assert_eq!(chunks(&launch, Stream::Stderr), [Chunk::Gap { bytes: UNKNOWN_GAP }]);
+}
+
+#[test]
+fn a_whole_log_ends_without_a_gap_and_one_with_a_lost_tail_does_not() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("echo whole");
+    agent.end_of(&launch);
+    assert_eq!(chunks(&launch, Stream::Stdout), [Chunk::Data { offset: 0, bytes: 6 }]);
+    assert_eq!(chunks(&launch, Stream::Stderr), []);
+    let ends = ExitRecord::read(&launch.dir.join(EXIT_FILE)).unwrap().unwrap().log_ends;
+    assert_eq!(ends, LogEnds { stdout: Some(6), stderr: Some(0) });
+    // As after a disk that did not take the tail.
+    fs::write(launch.dir.join(LOG_DIR).join("stdout.0"), "wh").unwrap();
+    let expected = [Chunk::Data { offset: 0, bytes: 2 }, Chunk::Gap { bytes: 4 }];
+    assert_eq!(chunks(&launch, Stream::Stdout), expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use berth_core::reason::EndReason;
 use berth_core::time::{Millis, Timestamp};
 use berth_shim::clock;
-use berth_shim::record::{ExitRecord, LogEnds, Outcome};
+use berth_shim::record::{ExitRecord, Outcome};
 use tokio::select;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -184,9 +184,9 @@ impl Attempt {
             }
             Some(Sight::NotStarted(_)) => {
                 self.make_sure_it_never_runs().await;
-                vanished(&self.launch, None)
+                vanished(&self.launch, None, log)
             }
-            Some(Sight::Running { .. }) | None => vanished(&self.launch, began),
+            Some(Sight::Running { .. }) | None => vanished(&self.launch, began, log),
         };
         self.tell(end).await
     }
@@ -279,15 +279,18 @@ async fn conclude(
         cpu_ms: usage.cpu_ms,
         log_lost: log.lost(),
         leftover: false,
-        log_ends: LogEnds::default(),
+        log_ends: log.ends(),
     };
     ending::write(&launch.dir, &record);
     ending::end(&launch.dir, record)
 }
 
 /// The end of an attempt whose container was removed by somebody else: an engine removes one that runs
-/// only by force, which is a kill.
-pub(super) fn vanished(launch: &Launch, started: Option<Timestamp>) -> End {
+/// only by force, which is a kill. The engine's log went with it.
+pub(super) fn vanished(launch: &Launch, started: Option<Timestamp>, mut log: OutputLog) -> End {
+    if started.is_some() {
+        log.lose_rest();
+    }
     let finished_ms = clock::wall_ms();
     let cause = "its container was never made, or removed before it began";
     let record = ExitRecord {
@@ -298,9 +301,9 @@ pub(super) fn vanished(launch: &Launch, started: Option<Timestamp>) -> End {
         ran_ms: started.map_or(0, |started| finished_ms.saturating_sub(started.0)),
         memory_peak: 0,
         cpu_ms: 0,
-        log_lost: 0,
+        log_lost: log.lost(),
         leftover: false,
-        log_ends: LogEnds::default(),
+        log_ends: log.ends(),
     };
     ending::write(&launch.dir, &record);
     ending::end(&launch.dir, record)

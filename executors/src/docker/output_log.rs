@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_shim::log::{LOG_DIR, Stream, Writer};
-use berth_shim::record::{Error as RecordError, Fields, LogSizes, Record};
+use berth_shim::record::{Error as RecordError, Fields, LogEnds, LogSizes, Record};
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
 use futures_util::StreamExt;
@@ -22,6 +22,8 @@ use super::engine::Engine;
 const CURSOR_EVERY: Duration = Duration::from_secs(2);
 /// How long the engine may take to give the rest of a log, between two pieces.
 const REST: Duration = Duration::from_secs(10);
+/// How long the rest of a log is tried for, with breaks in between. The end of the attempt waits for it.
+const REST_MAX: Duration = Duration::from_secs(30);
 /// How long after a break it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// The cursor's name beside the segments.
@@ -62,12 +64,30 @@ impl OutputLog {
         }
     }
 
-    /// Takes what there is still of a container that is over.
+    /// Where the streams end now, with what was lost of them.
+    pub(super) fn ends(&self) -> LogEnds {
+        let [stdout, stderr] = self.tracks.each_ref().map(|track| Some(track.writer.offset()));
+        LogEnds { stdout, stderr }
+    }
+
+    /// Takes what there is still of a container that is over. What the engine does not give in time is a gap.
     pub(super) async fn take_rest(&mut self, engine: &Engine, container: &str) {
-        if self.session(engine, container, false).await.is_none() {
-            tracing::warn!(container, "the end of the container's log could not be read");
+        let deadline = Instant::now() + REST_MAX;
+        while self.session(engine, container, false).await.is_none() {
+            let gone = engine.inspect(container).await.is_err_and(|error| error.is_absent());
+            if gone || Instant::now() >= deadline {
+                tracing::warn!(container, "the end of the container's log could not be read");
+                self.lose_rest();
+                break;
+            }
+            sleep(RETRY).await;
         }
         self.save();
+    }
+
+    /// Leaves a gap at the end of both streams, because nobody knows which of them went on, and how far.
+    pub(super) fn lose_rest(&mut self) {
+        self.tracks.iter_mut().for_each(|track| track.writer.skip_unknown());
     }
 
     /// Reads the log once; `None` when it broke off.

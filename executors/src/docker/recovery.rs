@@ -23,6 +23,7 @@ use bollard::models::ContainerSummaryStateEnum as State;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::vanished;
+use super::output_log::OutputLog;
 use super::sight::{Sight, see};
 use super::trace::Trace;
 use super::{Shared, container};
@@ -130,6 +131,7 @@ async fn compare(
 /// Asks the engine for this one.
 async fn look(shared: &Shared, launch: &Launch, noted: Option<Timestamp>) -> Answer {
     let name = container::of_attempt(&shared.config, launch);
+    let log = || OutputLog::resume(&launch.dir, shared.config.log);
     let end = match shared.engine.inspect(&name).await {
         Ok(answer) => match see(answer) {
             Sight::Running { started } => return unseen(launch, Some(started)),
@@ -141,10 +143,10 @@ async fn look(shared: &Shared, launch: &Launch, noted: Option<Timestamp>) -> Ans
                 }
                 let cause = "the agent ended before it started the container";
                 ending::record_not_started(&launch.dir, cause);
-                ending::recorded(&launch.dir).unwrap_or_else(|| vanished(launch, None))
+                ending::recorded(&launch.dir).unwrap_or_else(|| vanished(launch, None, log()))
             }
         },
-        Err(error) if error.is_absent() => vanished(launch, noted),
+        Err(error) if error.is_absent() => vanished(launch, noted, log()),
         Err(error) => {
             tracing::warn!(container = name, %error, "taken for running until the engine answers");
             return unseen(launch, noted);

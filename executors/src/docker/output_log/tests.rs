@@ -90,3 +90,15 @@ fn a_clock_that_steps_back_loses_nothing() {
     log.take(said(6, "c\n"));
     assert_eq!(written(home.path()), "a\nb\nc\n");
 }
+
+#[test]
+fn what_the_engine_did_not_give_at_the_end_is_a_gap_and_no_silence() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log(home.path());
+    begin(&mut log);
+    log.take(said(1, "a\n"));
+    assert_eq!(log.ends(), LogEnds { stdout: Some(2), stderr: Some(0) });
+    log.lose_rest();
+    assert_eq!(log.ends(), LogEnds { stdout: Some(2 + UNKNOWN_GAP), stderr: Some(UNKNOWN_GAP) });
+    assert_eq!(log.lost(), 2 * UNKNOWN_GAP);
+}
