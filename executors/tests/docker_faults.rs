@@ -260,12 +260,32 @@ fn a_task_is_confined_and_can_write_where_it_may() {
     assert_eq!((host.memory, host.memory_swap), (Some(64 << 20), Some(64 << 20)));
     assert_eq!((host.pids_limit, host.cpu_shares), (Some(64), Some(102)));
     assert_eq!((host.auto_remove, host.privileged), (Some(false), Some(false)));
+    let Program::Docker { image, .. } = &launch.program else { panic!("it is a container") };
     let labels = answer.config.unwrap().labels.unwrap();
-    let expected =
-        [("agent", ground.agent.as_str()), ("node", &ground.agent), ("attempt", "1"), ("name", &launch.name)];
+    let expected = [
+        ("agent", ground.agent.as_str()),
+        ("node", &ground.agent),
+        ("attempt", "1"),
+        ("name", &launch.name),
+        ("image", image),
+    ];
     for (key, value) in expected {
         assert_eq!(labels[&format!("berth.{key}")], value);
     }
+}
+
+#[test]
+fn a_container_is_made_of_the_very_image_that_was_looked_at() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.script("true");
+    agent.end_of(&launch);
+    let Program::Docker { image, .. } = &launch.program else { panic!("it is a container") };
+    let id = ground.engine(async |docker| docker.inspect_image(image).await).unwrap().id.unwrap();
+    let (name, options) = (ground.container(&launch), None::<InspectContainerOptions>);
+    let answer = ground.engine(async |docker| docker.inspect_container(&name, options).await).unwrap();
+    // What it was asked for, and what the engine made of that.
+    assert_eq!((answer.config.unwrap().image.unwrap(), answer.image.unwrap()), (id.clone(), id));
 }
 
 #[test]

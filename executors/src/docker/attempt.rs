@@ -119,6 +119,9 @@ impl Attempt {
             true => Error::NoImage(image.clone()),
             false => Error::Engine(error),
         })?;
+        // From here on by its id: the name may come to mean another image at any time.
+        let id =
+            found.id.ok_or_else(|| Error::Unfit(format!("the engine gives no id of the image `{image}`")))?;
         let own = found.config.unwrap_or_default();
         // Its directory may have been wiped, the engine not.
         if !engine.list(&container::labels_of_attempt(config, &self.launch)).await?.is_empty() {
@@ -127,7 +130,7 @@ impl Attempt {
         let places = Places::of(&self.launch).map_err(Error::Trace)?;
         places.prepare(&User::of(&own))?;
         let what = (image.as_str(), command.as_slice());
-        let body = container::body(config, &self.launch, what, &own, &places).map_err(Error::Unfit)?;
+        let body = container::body(config, &self.launch, &id, what, &own, &places).map_err(Error::Unfit)?;
         engine.create(&self.container, body).await?;
         program::check(engine, &self.container, &self.launch, what, &own).await.map_err(Error::Unfit)?;
         if self.wish.borrow().stop.is_some() {

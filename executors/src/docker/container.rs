@@ -75,10 +75,12 @@ pub(super) fn listed_name(listed: &ContainerSummary) -> Option<String> {
     Some(listed.names.as_ref()?.first()?.trim_start_matches('/').to_owned())
 }
 
-/// The whole container. Paths that are no text cannot be mounted and are given back as an error.
+/// The whole container, of the image with this id; its name is for people. Paths that are no text cannot be mounted and
+/// are given back as an error.
 pub(super) fn body(
     config: &Config,
     launch: &Launch,
+    image_id: &str,
     (image, command): (&str, &[String]),
     own: &ImageConfig,
     places: &Places,
@@ -100,9 +102,10 @@ pub(super) fn body(
     }
     let mut labels = labels_of_attempt(config, launch);
     labels.push(format!("berth.node={}", config.node));
+    labels.push(format!("berth.image={image}"));
     let labels = labels.iter().filter_map(|label| label.split_once('='));
     Ok(ContainerCreateBody {
-        image: Some(image.to_owned()),
+        image: Some(image_id.to_owned()),
         cmd: (!command.is_empty()).then(|| command.to_vec()),
         env: Some(env),
         user: Some(User::of(own).name),
