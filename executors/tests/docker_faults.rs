@@ -17,6 +17,7 @@ use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
 use berth_shim::log::{Chunk, LOG_DIR, Reader, Stream, UNKNOWN_GAP};
 use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, LogSizes, Record};
+use bollard::models::RestartPolicyNameEnum;
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RemoveContainerOptions};
 
 use docker_ground::{DockerGround, wait_for};
@@ -241,17 +242,21 @@ fn a_task_is_confined_and_can_write_where_it_may() {
     fs::create_dir(&run).unwrap();
     fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
     let script = "id -u; touch $RUN/a task-file /tmp/t && echo written; touch /etc/x /x 2>/dev/null || echo read-only; \
-                  grep -E 'NoNewPrivs|CapEff|CapBnd' /proc/self/status; ls /sys/class/net; cat /proc/1/comm; pwd";
+                  grep -E 'NoNewPrivs|CapEff|CapBnd' /proc/self/status; ls /sys/class/net; cat /proc/1/comm; pwd; \
+                  stat -c %a /tmp; grep ' /tmp ' /proc/mounts | cut -d' ' -f3-4 >&2";
     let mut launch = ground.script(script);
     launch.run_dir = Some(run.clone());
     launch.env = vec![("RUN".to_owned(), run.display().to_string())];
     assert_eq!(agent.end_of(&launch).reason, EndReason::Succeeded, "{}", stdout(&ground, &launch));
     let nothing = "0000000000000000";
     let expected = format!(
-        "65534\nwritten\nread-only\nCapEff:\t{nothing}\nCapBnd:\t{nothing}\nNoNewPrivs:\t1\nlo\ndocker-init\n{}\n",
+        "65534\nwritten\nread-only\nCapEff:\t{nothing}\nCapBnd:\t{nothing}\nNoNewPrivs:\t1\nlo\ndocker-init\n{}\n1777\n",
         launch.dir.join("task").display()
     );
     assert_eq!(stdout(&ground, &launch), expected);
+    let mount = String::from_utf8(ground.log_of(&launch, Stream::Stderr)).unwrap();
+    let flags: Vec<&str> = mount.trim().split([' ', ',']).collect();
+    assert!(flags[0] == "tmpfs" && flags.contains(&"nosuid") && flags.contains(&"nodev"), "{mount}");
     assert!(run.join("a").exists() && launch.dir.join("task/task-file").exists());
 
     let (name, options) = (ground.container(&launch), None::<InspectContainerOptions>);
@@ -261,6 +266,17 @@ fn a_task_is_confined_and_can_write_where_it_may() {
     assert_eq!((host.pids_limit, host.cpu_shares), (Some(64), Some(102)));
     assert_eq!((host.auto_remove, host.privileged), (Some(false), Some(false)));
     let Program::Docker { image, .. } = &launch.program else { panic!("it is a container") };
+    assert_eq!((host.readonly_rootfs, host.init), (Some(true), Some(true)));
+    assert_eq!(host.network_mode.as_deref(), Some("none"));
+    assert_eq!(host.security_opt.unwrap(), ["no-new-privileges:true"]);
+    assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
+    assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+    assert_eq!(host.tmpfs.unwrap()["/tmp"], "rw,exec,nosuid,nodev,mode=1777");
+    let (log, sizes) = (host.log_config.unwrap(), LogSizes::default());
+    assert_eq!(log.typ.as_deref(), Some("json-file"));
+    let bounds = log.config.unwrap();
+    assert_eq!(bounds["max-size"], sizes.segment_bytes.to_string());
+    assert_eq!(bounds["max-file"], sizes.segments.to_string());
     let labels = answer.config.unwrap().labels.unwrap();
     let expected = [
         ("agent", ground.agent.as_str()),
