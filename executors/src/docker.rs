@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use berth_core::id::AttemptHandle;
 use berth_core::time::Millis;
+use berth_shim::process::boot_id;
 use berth_shim::record::LogSizes;
 use tokio::sync::{Notify, watch};
 
@@ -89,6 +90,8 @@ struct Shared {
     config: Config,
     engine: Engine,
     sink: EventSink,
+    /// Of the machine; `None` where the kernel does not tell.
+    boot_id: Option<String>,
 }
 
 /// Runs attempts as containers. See the module's text. Dropping it leaves containers as they are.
@@ -116,7 +119,7 @@ impl DockerExecutor {
             Health::Unavailable { reason: format!("the Docker engine at {host} was not heard yet") };
         let (told, health) = watch::channel(not_yet);
         let (engine, connection) = Engine::new(&host);
-        let shared = Arc::new(Shared { config, engine, sink });
+        let shared = Arc::new(Shared { config, engine, sink, boot_id: boot_id().ok() });
         let keeper = Keeper::new(shared, connection, queue, Arc::clone(&wake), told);
         let keeper = thread::Builder::new()
             .name("docker-keep".to_owned())
@@ -152,7 +155,9 @@ impl Executor for DockerExecutor {
             // To call those that were begun lost would start them a second time elsewhere. The keeper tells their ends
             // when it knows them.
             tracing::error!("the keeper of containers does not answer: what was begun is taken for running");
-            known.iter().filter_map(|launch| recovery::without_engine(launch).found).collect()
+            let boot_id = boot_id().ok();
+            let answers = known.iter().map(|launch| recovery::without_engine(launch, boot_id.as_deref()));
+            answers.filter_map(|answer| answer.found).collect()
         });
         let names: HashMap<_, _> = known.into_iter().map(|launch| (launch.attempt, launch.name)).collect();
         for one in &found {

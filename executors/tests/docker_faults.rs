@@ -16,7 +16,7 @@ use berth_core::time::Millis;
 use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
 use berth_shim::log::{Chunk, LOG_DIR, Reader, Stream, UNKNOWN_GAP};
-use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, LogSizes, Record};
+use berth_shim::record::{EXIT_FILE, Error as RecordError, ExitRecord, Fields, LogEnds, LogSizes, Record};
 use bollard::models::RestartPolicyNameEnum;
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RemoveContainerOptions};
 
@@ -232,6 +232,51 @@ fn a_container_that_ended_while_nobody_watched_is_found_with_its_true_exit() {
         later.executor.stop(launch.attempt, Millis(0));
         assert!(matches!(later.wait_ended(launch).reason, EndReason::FailedSignal(9 | 15)));
     }
+}
+
+/// `container.rec`, as an agent wrote it in another boot of the machine.
+struct OfAnotherBoot {
+    container: String,
+}
+
+impl Record for OfAnotherBoot {
+    const KIND: &'static str = "container";
+
+    fn fields(&self) -> Fields {
+        let mut fields = Fields::default();
+        fields.put("container", &self.container);
+        fields.put("boot", "e7c6a1d2-0000-4000-8000-000000000000");
+        fields.put("started", 1_700_000_000_000_u64);
+        fields
+    }
+
+    fn from_fields(fields: &Fields) -> Result<Self, RecordError> {
+        Ok(OfAnotherBoot { container: fields.need("container")? })
+    }
+}
+
+#[test]
+fn a_container_that_went_down_with_the_machine_was_lost_and_did_not_fail() {
+    let ground = ground!();
+    let mut agent = ground.start();
+    let launch = ground.command(&["sleep", "300"]);
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    drop(agent);
+    kill(&ground, &launch);
+    wait_for("the kill", || !runs(&ground, &launch));
+    let record = launch.dir.join("container.rec");
+    let of_now = OfAnotherBoot::read(&record).unwrap().unwrap();
+    of_now.write(&record).unwrap();
+
+    let mut later = ground.start();
+    match &later.executor.recover(vec![launch.clone()])[..] {
+        [Found::Ended { end, .. }] => assert_eq!(end.reason, EndReason::NodeLost),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ground.containers(), [ground.container(&launch)]);
+    later.executor.remove(launch.attempt);
+    wait_for("the removal", || ground.containers().is_empty());
 }
 
 #[test]

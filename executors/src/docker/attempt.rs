@@ -89,8 +89,7 @@ impl Attempt {
         };
         match began {
             Ok(started) => {
-                let trace = Trace { container: self.container.clone(), started: Some(started) };
-                trace.update(&self.launch.dir);
+                self.trace(Some(started)).update(&self.launch.dir);
                 self.shared.emit(Event::Started { attempt: self.launch.attempt, at: started }).await?;
                 self.watch(Some(started)).await
             }
@@ -107,10 +106,13 @@ impl Attempt {
         }
     }
 
+    fn trace(&self, started: Option<Timestamp>) -> Trace {
+        Trace { container: self.container.clone(), boot_id: self.shared.boot_id.clone(), started }
+    }
+
     async fn begin(&self) -> Result<Timestamp, Error> {
         let Program::Docker { image, command } = &self.launch.program else { return Err(Error::NotDocker) };
-        let trace = Trace { container: self.container.clone(), started: None };
-        trace.begin(&self.launch.dir).map_err(|error| match error.kind() {
+        self.trace(None).begin(&self.launch.dir).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::StartedBefore,
             _ => Error::Trace(error),
         })?;

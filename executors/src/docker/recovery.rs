@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `exit.rec` | ended as recorded |
 //! | neither `container.rec` nor a container | no trace: it was never begun |
+//! | begun in another boot of the machine | node_lost |
 //! | the engine does not answer in time | running; its task finds out more when there is an engine |
 //! | container runs | running |
 //! | container is over | running; its task takes the rest of its log and tells the end |
@@ -13,10 +14,14 @@
 //!
 //! One list tells of all containers. Only those of which it does not tell enough are looked at singly: that an attempt
 //! is gone is never believed of a list.
+//!
+//! The engine calls the exit of a container that went down with the machine 255, or whatever the shutdown made of it, as
+//! if the program had chosen that. So of a container of another boot only an end that was recorded counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_shim::clock;
 use bollard::models::ContainerSummaryStateEnum as State;
@@ -49,7 +54,7 @@ enum Noted {
 /// The answers for all of these, in their order, within this time and that of reading their directories.
 pub(super) async fn look_at_all(shared: &Shared, known: &[Launch], within: Duration) -> Vec<Answer> {
     let deadline = Instant::now() + within;
-    let noted: Vec<Noted> = known.iter().map(noted).collect();
+    let noted: Vec<Noted> = known.iter().map(|launch| noted(launch, shared.boot_id.as_deref())).collect();
     let all_over = noted.iter().all(|noted| matches!(noted, Noted::Over(_)));
     let listed = if all_over { None } else { list(shared, deadline).await };
     let mut answers = Vec::with_capacity(known.len());
@@ -68,22 +73,30 @@ pub(super) async fn look_at_all(shared: &Shared, known: &[Launch], within: Durat
 }
 
 /// The answer as far as the attempt's directory tells.
-pub(super) fn without_engine(launch: &Launch) -> Answer {
-    match noted(launch) {
+pub(super) fn without_engine(launch: &Launch, boot_id: Option<&str>) -> Answer {
+    match noted(launch, boot_id) {
         Noted::Over(end) => ended(launch, end),
         Noted::Begun { started } => unseen(launch, started),
         Noted::Nothing => Answer::default(),
     }
 }
 
-fn noted(launch: &Launch) -> Noted {
+fn noted(launch: &Launch, boot_id: Option<&str>) -> Noted {
     if let Some(end) = ending::recorded(&launch.dir) {
         return Noted::Over(end);
     }
     match Trace::find(&launch.dir) {
+        Some(Some(trace)) if is_of_another_boot(&trace, boot_id) => {
+            let end = End { started: trace.started, ..ending::not_started(EndReason::NodeLost) };
+            Noted::Over(end)
+        }
         Some(trace) => Noted::Begun { started: trace.and_then(|trace| trace.started) },
         None => Noted::Nothing,
     }
+}
+
+fn is_of_another_boot(trace: &Trace, boot_id: Option<&str>) -> bool {
+    trace.boot_id.as_deref().zip(boot_id).is_some_and(|(then, now)| then != now)
 }
 
 /// The states of this agent's containers by name; `None` when the engine does not tell in time.
@@ -163,4 +176,86 @@ fn ended(launch: &Launch, end: End) -> Answer {
 fn unseen(launch: &Launch, began: Option<Timestamp>) -> Answer {
     let started = began.unwrap_or(Timestamp(clock::wall_ms()));
     Answer { found: Some(Found::Running { attempt: launch.attempt, started }), began }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use berth_core::id::AttemptHandle;
+    use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, Outcome, Record};
+
+    use super::*;
+    use crate::executor::{Limits, Program};
+
+    fn launch(dir: &Path) -> Launch {
+        fs::create_dir_all(dir).unwrap();
+        Launch {
+            attempt: AttemptHandle(7),
+            name: "run.step.0.7".to_owned(),
+            dir: dir.to_owned(),
+            program: Program::Docker { image: "any:1".to_owned(), command: Vec::new() },
+            env: Vec::new(),
+            run_dir: None,
+            limits: Limits { cpu_milli: 100, memory_max: None, pids_max: 64 },
+        }
+    }
+
+    fn begun(dir: &Path, boot_id: Option<&str>) -> Launch {
+        let launch = launch(dir);
+        let boot_id = boot_id.map(str::to_owned);
+        let trace = Trace { container: "c".to_owned(), boot_id, started: Some(Timestamp(5)) };
+        trace.begin(dir).unwrap();
+        assert_eq!(Trace::find(dir), Some(Some(trace)), "it is read as it was written");
+        launch
+    }
+
+    #[test]
+    fn an_attempt_of_another_boot_was_lost_with_the_node_whatever_the_engine_makes_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let launch = begun(home.path(), Some("before"));
+        match without_engine(&launch, Some("now")).found {
+            Some(Found::Ended { end, .. }) => {
+                assert_eq!((end.reason, end.started), (EndReason::NodeLost, Some(Timestamp(5))));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_recorded_before_the_machine_went_down_stays_true() {
+        let home = tempfile::tempdir().unwrap();
+        let launch = begun(home.path(), Some("before"));
+        let record = ExitRecord {
+            outcome: Outcome::Exited(3),
+            oom: false,
+            started_ms: Some(5),
+            finished_ms: 6,
+            ran_ms: 1,
+            memory_peak: 0,
+            cpu_ms: 0,
+            log_lost: 0,
+            leftover: false,
+            log_ends: LogEnds::default(),
+        };
+        record.write(&home.path().join(EXIT_FILE)).unwrap();
+        match without_engine(&launch, Some("now")).found {
+            Some(Found::Ended { end, .. }) => assert_eq!(end.reason, EndReason::FailedExit(3)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_to_be_of_another_boot_is_taken_for_running() {
+        let home = tempfile::tempdir().unwrap();
+        for (noted, now) in [(Some("now"), Some("now")), (None, Some("now")), (Some("before"), None)] {
+            let launch = begun(&home.path().join(format!("{noted:?}{now:?}")), noted);
+            let answer = without_engine(&launch, now);
+            assert!(matches!(answer.found, Some(Found::Running { .. })), "{noted:?} {now:?}");
+            assert_eq!(answer.began, Some(Timestamp(5)));
+        }
+        let untouched = launch(&home.path().join("untouched"));
+        assert_eq!(without_engine(&untouched, Some("now")).found, None);
+    }
 }

@@ -17,6 +17,8 @@ const FILE: &str = "container.rec";
 pub(super) struct Trace {
     /// The container's name.
     pub(super) container: String,
+    /// The boot of the machine in which it was begun, if that is known.
+    pub(super) boot_id: Option<String>,
     /// When it began to run, if that is known.
     pub(super) started: Option<Timestamp>,
 }
@@ -53,12 +55,13 @@ impl Record for Trace {
     fn fields(&self) -> Fields {
         let mut fields = Fields::default();
         fields.put("container", &self.container);
+        fields.put_some("boot", self.boot_id.as_ref());
         fields.put_some("started", self.started.map(|started| started.0));
         fields
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, Error> {
         let started = fields.get("started")?.map(Timestamp);
-        Ok(Trace { container: fields.need("container")?, started })
+        Ok(Trace { container: fields.need("container")?, boot_id: fields.get("boot")?, started })
     }
 }
