@@ -20,6 +20,9 @@
 //! The engine tells an exit by signal n as code 128 + n, the same as a program that exits with that
 //! code; both are told as the signal. An OOM is told by the engine, never guessed.
 //!
+//! Containers of this agent that belong to no attempt are removed, and so are those that an earlier data directory of the
+//! same node in the same cluster has left behind (`docs/adr/0013`).
+//!
 //! An engine that is slow or silent delays what it is asked for and nothing else: no call of the executor waits for it
 //! longer than half a second, and the keeper goes on with its commands meanwhile.
 
@@ -36,7 +39,7 @@ use berth_shim::process::boot_id;
 use berth_shim::record::LogSizes;
 use tokio::sync::{Notify, watch};
 
-use crate::executor::{EventSink, Executor, Found, Health, Kind, Launch};
+use crate::executor::{EventSink, Executor, Found, Health, Home, Kind, Launch};
 
 use engine::Engine;
 use keeper::{Command, Keeper};
@@ -45,6 +48,7 @@ mod attempt;
 mod container;
 mod engine;
 mod keeper;
+mod left_behind;
 mod output_log;
 mod program;
 mod recovery;
@@ -80,7 +84,8 @@ pub struct Config {
     /// Bounds of the logs; the engine's own copy is bounded alike.
     pub log: LogSizes,
     /// How often all containers are listed: the safety net under every wait. One that belongs to no known attempt in
-    /// three lists is removed, since it may be on its way in the first.
+    /// three lists is removed, since it may be on its way in the first; and so is one that an earlier data directory of
+    /// this node has left behind.
     pub sweep_every: Duration,
 }
 
@@ -174,6 +179,10 @@ impl Executor for DockerExecutor {
         }
         self.known.insert(launch.attempt, launch.name.clone());
         self.send(Command::Start(Box::new(launch)));
+    }
+
+    fn welcomed(&mut self, home: Home) {
+        self.send(Command::Welcomed(home));
     }
 
     fn stop(&mut self, attempt: AttemptHandle, grace: Millis) {

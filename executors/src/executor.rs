@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 
-use berth_core::id::AttemptHandle;
+use berth_core::id::{AttemptHandle, ClusterId, NodeEpoch};
 use berth_core::reason::EndReason;
 use berth_core::time::{Millis, Timestamp};
 
@@ -89,6 +89,17 @@ pub enum Found {
     Ended { attempt: AttemptHandle, end: End },
 }
 
+/// By whose right a node runs attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Home {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Grows when the cluster is restored from a backup, which may set the node's epochs back.
+    pub cluster_epoch: u64,
+    /// The node's registration; it grows with each one, whoever made it.
+    pub epoch: NodeEpoch,
+}
+
 /// Whether an executor can take work, and what it offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -130,6 +141,10 @@ pub trait Executor: Send {
     fn rogues(&mut self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The cluster has taken the agent for its node, before any attempt is started; said again whenever that changes.
+    /// Whatever the same cluster had on the same node by an earlier registration with another journal is given up.
+    fn welcomed(&mut self, _home: Home) {}
 
     /// Kills everything of a rogue and removes it, in the background; one that is still there is named again.
     fn kill_rogue(&mut self, _name: &str) {}

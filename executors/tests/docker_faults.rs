@@ -11,10 +11,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use berth_core::id::{ClusterId, NodeEpoch};
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
 use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
-use berth_executors::executor::{Event, Executor, Found, Health, Launch, Program};
+use berth_executors::executor::{Event, Executor, Found, Health, Home, Launch, Program};
 use berth_shim::log::{Chunk, LOG_DIR, Reader, Stream, UNKNOWN_GAP};
 use berth_shim::record::{EXIT_FILE, Error as RecordError, ExitRecord, Fields, LogEnds, LogSizes, Record};
 use bollard::models::RestartPolicyNameEnum;
@@ -154,6 +155,57 @@ fn a_container_of_no_known_attempt_is_removed_and_one_of_a_known_attempt_is_not(
     later.recover(vec![known.clone()]);
     wait_for("the removal", || ground.containers() == [ground.container(known)]);
     assert!(runs(&ground, known), "{} is gone", ground.container(forgotten));
+}
+
+/// Starts a container as the agent with this journal would, under this right, and leaves it behind.
+fn leave(ground: &DockerGround, agent: &str, home: Option<Home>) -> String {
+    let config = Config { agent: agent.to_owned(), ..ground.config() };
+    let (sink, events) = sync_channel(16);
+    let mut executor = DockerExecutor::new(config, sink);
+    home.into_iter().for_each(|home| executor.welcomed(home));
+    let launch = ground.command(&["sleep", "300"]);
+    executor.start(launch.clone());
+    let event = events.recv_timeout(docker_ground::PATIENCE).unwrap();
+    assert!(matches!(event, Event::Started { .. }), "{event:?}");
+    format!("berth-{agent}-{}", launch.name)
+}
+
+#[test]
+fn what_an_earlier_data_directory_of_the_node_left_behind_is_removed_and_nothing_else() {
+    let ground = ground!();
+    let home = |cluster, cluster_epoch, epoch| Home {
+        cluster: ClusterId(cluster),
+        cluster_epoch,
+        epoch: NodeEpoch(epoch),
+    };
+    let agents =
+        ["wiped", "later", "restored", "other", "never"].map(|word| format!("{}-{word}", ground.agent));
+    let [wiped, later, restored, other, never] = &agents;
+    let left_behind = leave(&ground, wiped, Some(home(1, 2, 7)));
+    let others = [
+        leave(&ground, later, Some(home(1, 2, 9))),
+        leave(&ground, restored, Some(home(1, 3, 7))),
+        leave(&ground, other, Some(home(2, 2, 7))),
+        leave(&ground, never, None),
+    ];
+    let config = Config { sweep_every: Duration::from_millis(100), ..ground.config() };
+    let (sink, _events) = sync_channel(16);
+    let mut executor = DockerExecutor::new(config, sink);
+    executor.recover(Vec::new());
+    executor.welcomed(home(1, 2, 8));
+    let exists = |name: &str| {
+        let options = None::<InspectContainerOptions>;
+        ground.engine(async |docker| docker.inspect_container(name, options).await).is_ok()
+    };
+    wait_for("the removal", || !exists(&left_behind));
+    // Whatever was to go was seen as often as that one.
+    let stay = others.iter().all(|name| exists(name));
+    drop(executor);
+    for name in &others {
+        let options = RemoveContainerOptions { force: true, ..Default::default() };
+        ground.engine(async |docker| docker.remove_container(name, Some(options)).await).unwrap();
+    }
+    assert!(stay, "one of them is gone: {others:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use berth_core::id::AttemptHandle;
 use berth_core::job_spec::ExecutorKind;
 use berth_core::reason::EndReason;
 use berth_daemon::tasks::{OnFailure, Tasks};
-use berth_executors::executor::{End, Event, Executor, Launch};
+use berth_executors::executor::{End, Event, Executor, Home, Launch};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
@@ -271,6 +271,10 @@ impl Driver {
             Output::Welcomed { session, known } => {
                 if let Some(connection) = self.connection_of(session) {
                     connection.welcomed(known);
+                }
+                if let Some(cluster) = known.cluster {
+                    let home = Home { cluster, cluster_epoch: known.cluster_epoch, epoch: known.epoch };
+                    self.executors.values_mut().for_each(|executor| executor.welcomed(home));
                 }
                 tracing::info!(
                     node = self.deps.config.node,

@@ -20,9 +20,9 @@ use super::sight::{Over, Sight, see};
 use super::trace::Trace;
 use super::usage::Usage;
 use super::writable::{self, Places};
-use super::{Shared, container, engine, program};
+use super::{Shared, container, engine, left_behind, program};
 use crate::ending;
-use crate::executor::{End, Event, Launch, Program};
+use crate::executor::{End, Event, Home, Launch, Program};
 
 /// How soon a call is tried again that must succeed in the end.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -48,6 +48,8 @@ pub(super) struct Attempt {
     pub(super) shared: Arc<Shared>,
     pub(super) launch: Launch,
     pub(super) container: String,
+    /// By whose right it is started; nothing for one that was started before.
+    pub(super) home: Option<Home>,
     pub(super) wish: watch::Receiver<Wish>,
 }
 
@@ -132,7 +134,11 @@ impl Attempt {
         let places = Places::of(&self.launch).map_err(Error::Trace)?;
         places.prepare(&User::of(&own))?;
         let what = (image.as_str(), command.as_slice());
-        let body = container::body(config, &self.launch, &id, what, &own, &places).map_err(Error::Unfit)?;
+        let mut body =
+            container::body(config, &self.launch, &id, what, &own, &places).map_err(Error::Unfit)?;
+        if let Some(home) = self.home {
+            body.labels.get_or_insert_default().extend(left_behind::labels(home));
+        }
         engine.create(&self.container, body).await?;
         program::check(engine, &self.container, &self.launch, what, &own).await.map_err(Error::Unfit)?;
         if self.wish.borrow().stop.is_some() {

@@ -18,9 +18,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::attempt::{Attempt, Wish};
 use super::engine::{self, Connection};
 use super::recovery::Answer;
-use super::{Shared, container, recovery};
+use super::{Shared, container, left_behind, recovery};
 use crate::ending;
-use crate::executor::{Event, Found, Health, Launch};
+use crate::executor::{Event, Found, Health, Home, Launch};
 
 /// How often the engine is looked for.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
@@ -45,6 +45,8 @@ pub(super) enum Command {
     Stop { attempt: AttemptHandle, grace: Millis },
     /// The end of the attempt with this name is acknowledged.
     Remove { name: String },
+    /// The agent is this cluster's node.
+    Welcomed(Home),
     /// What became of these is to be found out.
     Recover { known: Vec<Launch>, reply: SyncSender<Vec<Found>> },
 }
@@ -71,6 +73,8 @@ pub(super) struct Keeper {
     /// Containers of no known attempt, and how many sweeps have seen them. None are looked for before
     /// the agent has said what it knows.
     strays: Option<BTreeMap<String, u32>>,
+    /// By whose right attempts are started.
+    home: Option<Home>,
     starting: Arc<Semaphore>,
     removing: Arc<Semaphore>,
 }
@@ -91,7 +95,7 @@ enum Done {
     Told,
     /// It has looked for the engine.
     Probed(Health),
-    /// The engine has told of all containers of this agent, or has not.
+    /// The engine has told of all containers of this agent and those left behind on its node, or has not.
     Listed(Result<Vec<ContainerSummary>, engine::Error>),
 }
 
@@ -117,6 +121,7 @@ impl Keeper {
             held: BTreeMap::new(),
             leaving: BTreeSet::new(),
             strays: None,
+            home: None,
             starting: Arc::new(Semaphore::new(STARTING_MAX)),
             removing: Arc::new(Semaphore::new(REMOVING_MAX)),
         }
@@ -236,6 +241,7 @@ impl Keeper {
                 let held = self.held.remove(&name);
                 self.remove(held.unwrap_or_else(|| container::name(&self.shared.config, &name)));
             }
+            Command::Welcomed(home) => self.home = Some(home),
             Command::Recover { known, reply } => {
                 let found = self.recover(known).await;
                 if let Err(TrySendError::Full(found) | TrySendError::Disconnected(found)) =
@@ -254,7 +260,8 @@ impl Keeper {
         let (sender, wish) = watch::channel(Wish::default());
         self.attempts.insert(handle, sender);
         self.held.insert(launch.name.clone(), container.clone());
-        (handle, Attempt { shared: Arc::clone(&self.shared), launch, container, wish })
+        let (shared, home) = (Arc::clone(&self.shared), self.home);
+        (handle, Attempt { shared, launch, container, home, wish })
     }
 
     async fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {
@@ -325,9 +332,8 @@ impl Keeper {
     /// Has all containers listed for a sweep, unless that is under way.
     fn list(&mut self) {
         if !std::mem::replace(&mut self.listing, true) {
-            let shared = Arc::clone(&self.shared);
-            let labels = container::labels_of_agent(&shared.config);
-            self.tasks.spawn(async move { Done::Listed(shared.engine.list(&labels).await) });
+            let (shared, home) = (Arc::clone(&self.shared), self.home);
+            self.tasks.spawn(async move { Done::Listed(list(&shared, home).await) });
         }
     }
 
@@ -350,6 +356,14 @@ impl Keeper {
         *before = strays;
         self.remove_leaving();
     }
+}
+
+async fn list(shared: &Shared, home: Option<Home>) -> Result<Vec<ContainerSummary>, engine::Error> {
+    let mut listed = shared.engine.list(&container::labels_of_agent(&shared.config)).await?;
+    if let Some(home) = home {
+        listed.extend(left_behind::list(shared, home).await?);
+    }
+    Ok(listed)
 }
 
 /// The name of a listed container, and whether it runs.
