@@ -28,12 +28,14 @@ use crate::executor::{EventSink, Executor, Found, Health, Kind, Launch};
 
 use isolation::Isolation;
 use launcher::{Launcher, Work};
+use straggler::Stuck;
 use watcher::{Command, Watcher, WatcherHandle};
 
-mod ending;
 mod isolation;
 mod launcher;
+mod lost;
 mod recovery;
+mod straggler;
 mod watched;
 mod watcher;
 
@@ -72,12 +74,13 @@ pub struct Config {
     pub launchers: usize,
 }
 
-/// What the executor's threads share; nothing in it changes.
+/// What the executor's threads share; nothing in it changes but a count.
 #[derive(Debug)]
 struct Machine {
     config: Config,
     isolation: Isolation,
     boot_id: String,
+    stuck: Stuck,
 }
 
 impl Machine {
@@ -117,7 +120,12 @@ impl ExecExecutor {
             }
         };
         let launchers = config.launchers.max(1);
-        let machine = Arc::new(Machine { config, isolation, boot_id: boot_id.unwrap_or_default() });
+        let machine = Arc::new(Machine {
+            config,
+            isolation,
+            boot_id: boot_id.unwrap_or_default(),
+            stuck: Stuck::default(),
+        });
         let (watcher, handle) = Watcher::new(Arc::clone(&machine), sink);
         spawn("exec-watch", move || watcher.run());
         let launchers = (0..launchers)
@@ -163,7 +171,11 @@ impl Executor for ExecExecutor {
     }
 
     fn health(&self) -> Health {
-        self.health.clone()
+        let mut health = self.health.clone();
+        if let (Health::Ready { detail, .. }, Some(stuck)) = (&mut health, self.machine.stuck.words()) {
+            *detail = format!("{detail}; {stuck}");
+        }
+        health
     }
 
     fn recover(&mut self, known: Vec<Launch>) -> Vec<Found> {

@@ -59,7 +59,7 @@ pub struct Launch {
 pub enum Event {
     /// The program runs.
     Started { attempt: AttemptHandle, at: Timestamp },
-    /// The attempt is over, and nothing of it runs any more.
+    /// The attempt is over, and nothing of it runs any more. What cannot be killed puts this off.
     Ended { attempt: AttemptHandle, end: End },
 }
 

@@ -12,6 +12,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use crate::process::Pidfd;
+
 pub(crate) use server::Server;
 
 mod server;
@@ -107,6 +111,14 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client(stream))
+    }
+
+    /// A handle on the process at the other end, which is the shim if that still lives.
+    ///
+    /// # Errors
+    /// It has ended, or descriptors have run out.
+    pub fn shim(&self) -> io::Result<Pidfd> {
+        Pidfd::of(getsockopt(&self.0, PeerCredentials)?.pid())
     }
 
     /// Sends a request without waiting for the answer.

@@ -71,6 +71,14 @@ impl Pidfd {
     /// # Errors
     /// No such process, or descriptors have run out.
     pub fn of_child(pid: i32) -> io::Result<Pidfd> {
+        Pidfd::of(pid)
+    }
+
+    /// A handle on whatever process has this pid now.
+    ///
+    /// # Errors
+    /// There is none, or descriptors have run out.
+    pub(crate) fn of(pid: i32) -> io::Result<Pidfd> {
         sys::pidfd_open(pid).map(Pidfd)
     }
 

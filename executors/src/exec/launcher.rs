@@ -14,10 +14,10 @@ use berth_shim::process::Pidfd;
 use berth_shim::record::{ORDER_FILE, Order, Record};
 use berth_shim::{DEFAULT_PATH, TMP_DIR, WORK_DIR};
 
-use super::ending::OUTPUT_FILE;
+use super::Machine;
 use super::watcher::{Command, WatcherHandle};
-use super::{KILL_PATIENCE, Machine, ending};
 use crate::cgroups::{self, Limits};
+use crate::ending::{self, OUTPUT_FILE};
 use crate::executor::{self, Launch};
 
 /// One launch, and whether it was stopped before it began.
@@ -49,10 +49,19 @@ enum Error {
     DirName(String),
     #[error("{0}")]
     Group(#[from] cgroups::Error),
-    #[error("cannot write {ORDER_FILE}: {0}")]
+    #[error("cannot make {ORDER_FILE}: {0}")]
     Order(io::Error),
+    #[error("cannot write {ORDER_FILE}: {0}")]
+    Write(io::Error),
     #[error("cannot start the supervisor: {0}")]
     Spawn(io::Error),
+}
+
+impl Error {
+    /// Whether the attempt's own group was made before this happened, so that something may be in it.
+    fn leaves_group(&self, machine: &Machine) -> bool {
+        machine.cgroups().is_some() && matches!(self, Error::Write(_) | Error::Spawn(_))
+    }
 }
 
 /// A thread that launches.
@@ -73,7 +82,7 @@ impl Launcher {
             let attempt = launch.attempt;
             let command = if stopped.load(Ordering::Acquire) {
                 let reason = EndReason::Cancelled("a stop before it began".into());
-                Command::NotStarted { attempt, reason }
+                Command::NotStarted { attempt, reason, leaves_group: false }
             } else {
                 self.try_launch(&launch)
             };
@@ -90,7 +99,8 @@ impl Launcher {
                     // So that the log's readers and a restarted agent know the end as well.
                     ending::record_not_started(&launch.dir, &error.to_string());
                 }
-                Command::NotStarted { attempt, reason: EndReason::StartFailed(error.to_string().into()) }
+                let reason = EndReason::StartFailed(error.to_string().into());
+                Command::NotStarted { attempt, reason, leaves_group: error.leaves_group(&self.machine) }
             }
         }
     }
@@ -105,16 +115,10 @@ impl Launcher {
             order.groups = cgroups.create(&launch.name, &limits(&launch.limits))?;
             order.shim_groups = cgroups.shim_groups();
         }
-        let spawned = file
-            .write_all(&order.encode())
-            .map_err(Error::Order)
-            .and_then(|()| self.spawn(launch, file).map_err(Error::Spawn));
-        if let (Err(_), Some(cgroups)) = (&spawned, self.machine.cgroups()) {
-            // A shim that was spawned and ended again can have begun the task. The launch's own error is the one to tell; a group left behind shows as a rogue.
-            let _ = order.groups.kill(KILL_PATIENCE);
-            let _ = cgroups.remove(&launch.name);
-        }
-        spawned
+        // A shim that was spawned and ended again can have begun the task: after either error the watcher clears the
+        // group before it tells of the end.
+        file.write_all(&order.encode()).map_err(Error::Write)?;
+        self.spawn(launch, file).map_err(Error::Spawn)
     }
 
     fn order(&self, launch: &Launch) -> Result<Order, Error> {

@@ -9,6 +9,8 @@
 //! | lock held, no `run.rec` yet | waited for; then running, watched closely |
 //! | lock free, `run.rec` | its group is killed: failed(signal 9), for a task dies with its shim |
 //! | lock free, no `run.rec` | start_failed |
+//!
+//! While something of an attempt that is over is still in its group, the answer is that it runs.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -18,12 +20,15 @@ use std::time::{Duration, Instant};
 
 use berth_core::time::Timestamp;
 use berth_shim::clock;
+use berth_shim::control::Client;
 use berth_shim::process::Pidfd;
 use berth_shim::record::{EXIT_FILE, ORDER_FILE, RUN_FILE, RunRecord};
 
+use super::straggler::Straggler;
 use super::watcher::{Command, WatcherHandle};
-use super::{Machine, ending};
-use crate::executor::{Found, Launch};
+use super::{Machine, lost};
+use crate::ending;
+use crate::executor::{End, Found, Launch};
 
 /// How long shims that are just beginning are waited for, all together.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -57,7 +62,7 @@ pub(super) fn look(dir: &Path) -> Sight {
             return Sight::Unheard;
         }
     }
-    let Some(run) = ending::read::<RunRecord>(dir, RUN_FILE) else { return Sight::Unheard };
+    let Some(run) = lost::read::<RunRecord>(dir, RUN_FILE) else { return Sight::Unheard };
     match run.shim.open() {
         Ok(shim) => Sight::Running { shim, started: Timestamp(run.started_ms) },
         // It ended between the two looks; the next one will see that.
@@ -116,12 +121,35 @@ fn recover_one(machine: &Machine, watcher: &WatcherHandle, launch: &Launch) -> O
         Sight::Over => match ending::recorded(dir) {
             Some(end) => end,
             // Pids and groups of another boot mean nothing.
-            None if ending::boot_of(dir).is_some_and(|boot_id| boot_id != machine.boot_id) => {
-                ending::of_earlier_boot(dir)
+            None if lost::boot_of(dir).is_some_and(|boot_id| boot_id != machine.boot_id) => {
+                lost::of_earlier_boot(dir)
             }
-            None => ending::lost(dir, &machine.boot_id, None),
+            None => lost::lost(dir, &machine.boot_id, None, None),
         },
     };
-    watcher.send(Command::Remove { name: launch.name.clone() });
-    Some(Some(Found::Ended { attempt, end }))
+    Some(Some(over(machine, watcher, launch, end)))
+}
+
+/// The answer for an attempt that is over: that it still runs, while something of it is there.
+fn over(machine: &Machine, watcher: &WatcherHandle, launch: &Launch, end: End) -> Found {
+    let (attempt, name) = (launch.attempt, launch.name.clone());
+    let groups = machine.cgroups().map(|cgroups| cgroups.groups(&name));
+    if groups.is_some_and(|groups| groups.populated().unwrap_or(true)) {
+        let started = end.started.unwrap_or(end.finished);
+        watcher.send(Command::Straggle(Box::new(Straggler::new(attempt, name, Some(started), end))));
+        return Found::Running { attempt, started };
+    }
+    watcher.send(Command::Remove { name });
+    Found::Ended { attempt, end }
+}
+
+/// A handle on the shim of an attempt that is not heard: by `run.rec`, or where that could not be written by its
+/// socket. `None` while neither is there.
+pub(super) fn shim_of(dir: &Path) -> Option<Pidfd> {
+    if let Some(run) = lost::read::<RunRecord>(dir, RUN_FILE) {
+        return run.shim.open().ok();
+    }
+    let shim = Client::connect(dir).and_then(|client| client.shim()).ok()?;
+    // The pid was the shim's when it began to listen; as it lives now, it was still so when the handle was opened.
+    shim_lives(dir).is_ok_and(|lives| lives).then_some(shim)
 }

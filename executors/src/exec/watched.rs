@@ -11,6 +11,8 @@ use berth_shim::control::{Client, Request};
 use berth_shim::group::Groups;
 use berth_shim::process::Pidfd;
 
+use super::recovery;
+
 /// How long after its grace a task is left to its shim before the agent kills it itself.
 const SHIM_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -91,7 +93,8 @@ impl Watched {
     /// Tells the shim of a stop that is due.
     pub(super) fn pass_stop_on(&mut self) {
         let Some(Millis(grace_ms)) = self.stop else { return };
-        if self.started.is_none() {
+        // One that is not heard may have begun all the same; if it has not, the request waits in its socket.
+        if self.started.is_none() && !matches!(self.stage, Stage::Unheard) {
             return;
         }
         match Client::connect(&self.dir).and_then(|mut shim| shim.tell(Request::Stop { grace_ms })) {
@@ -119,18 +122,28 @@ impl Watched {
         if at > now {
             return;
         }
+        let later = now + SHIM_PATIENCE;
+        if let Stage::Queued { .. } = self.stage {
+            // Not launched any more, unless it is just being launched.
+            self.force = Some((later, force));
+            return;
+        }
         tracing::warn!(name = self.name, ?force, "a task outlived its grace and its shim's help");
         self.force = match (force, &self.stage) {
+            (_, Stage::Queued { .. }) => None,
             (Force::Group, _) => {
                 // Only the order to die; whether it worked shows at the next look.
                 let _ = groups.map(|groups| groups.kill(Duration::ZERO));
-                Some((now + SHIM_PATIENCE, Force::Shim))
+                Some((later, Force::Shim))
             }
             (Force::Shim, Stage::Supervised { shim, .. }) => {
                 let _ = shim.signal(9);
                 None
             }
-            (Force::Shim, Stage::Queued { .. } | Stage::Unheard) => None,
+            (Force::Shim, Stage::Unheard) => match recovery::shim_of(&self.dir).map(|shim| shim.signal(9)) {
+                Some(Ok(())) => None,
+                Some(Err(_)) | None => Some((later, Force::Shim)),
+            },
         };
     }
 }

@@ -18,9 +18,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::launcher::{Spawned, Work};
+use super::straggler::{Straggler, Stragglers};
 use super::watched::{Said, Stage, Watched};
-use super::{Machine, ending, recovery};
-use crate::executor::{End, Event, EventSink, Launch};
+use super::{Machine, lost, recovery};
+use crate::ending;
+use crate::executor::{Event, EventSink, Launch};
 
 /// Commands that may wait for the watcher; beyond it the sender waits.
 const COMMANDS_QUEUED: usize = 4096;
@@ -38,14 +40,16 @@ pub(super) enum Command {
     Expect { attempt: AttemptHandle, name: String, dir: PathBuf, stopped: Arc<AtomicBool> },
     /// Its shim was spawned.
     Spawned { attempt: AttemptHandle, spawned: Spawned },
-    /// It was not launched.
-    NotStarted { attempt: AttemptHandle, reason: EndReason },
+    /// It was not launched; its group may have been made, and something may be in it.
+    NotStarted { attempt: AttemptHandle, reason: EndReason, leaves_group: bool },
     /// It was to be started though it is known.
     RefuseTwice { attempt: AttemptHandle },
     /// It was found running, with its shim.
     Adopt { attempt: AttemptHandle, name: String, dir: PathBuf, started: Timestamp, shim: Pidfd },
     /// Its shim lives but has not said anything.
     AdoptUnheard { attempt: AttemptHandle, name: String, dir: PathBuf },
+    /// It was found over, but for what is still in its group.
+    Straggle(Box<Straggler>),
     /// It is to end.
     Stop { attempt: AttemptHandle, grace: Millis },
     /// Its group is to go.
@@ -105,6 +109,8 @@ pub(super) struct Watcher {
     sources: HashMap<u64, Source>,
     next_token: u64,
     attempts: HashMap<AttemptHandle, Watched>,
+    /// Attempts that are over but for processes that are still there.
+    stragglers: Stragglers,
     /// Groups that were still in use when they were to be removed.
     lingering: Vec<String>,
     /// Shims of attempts that are over, not yet waited for.
@@ -133,6 +139,7 @@ impl Watcher {
             sources: HashMap::new(),
             next_token: WAKE + 1,
             attempts: HashMap::new(),
+            stragglers: Stragglers::default(),
             lingering: Vec::new(),
             unburied: Vec::new(),
             looking: false,
@@ -194,9 +201,12 @@ impl Watcher {
                     watched.stage = if heard { supervised } else { Stage::Unheard };
                 }
             }
-            Command::NotStarted { attempt, reason } => {
-                self.attempts.remove(&attempt);
-                return self.emit(Event::Ended { attempt, end: ending::not_started(reason) });
+            Command::NotStarted { attempt, reason, leaves_group } => {
+                let end = ending::not_started(reason);
+                return match self.attempts.remove(&attempt).filter(|_| leaves_group) {
+                    Some(watched) => self.finish(Straggler::new(attempt, watched.name, None, end)),
+                    None => self.emit(Event::Ended { attempt, end }),
+                };
             }
             Command::RefuseTwice { attempt } => {
                 let reason = EndReason::StartFailed("it was started once already".into());
@@ -214,6 +224,7 @@ impl Watcher {
                 self.looking = true;
                 self.attempts.insert(attempt, Watched::new(name, dir, Stage::Unheard));
             }
+            Command::Straggle(over) => return self.finish(*over),
             Command::Stop { attempt, grace } => {
                 if let Some(watched) = self.attempts.get_mut(&attempt) {
                     watched.stop(grace);
@@ -246,16 +257,30 @@ impl Watcher {
         self.end(attempt)
     }
 
-    /// Reads the end of an attempt whose shim is gone, and tells it.
+    /// Reads the end of an attempt whose shim is gone, and tells it when nothing of it is left.
     fn end(&mut self, attempt: AttemptHandle) -> Result<(), Unheard> {
-        let Some(watched) = self.attempts.remove(&attempt) else { return Ok(()) };
+        let Some(mut watched) = self.attempts.remove(&attempt) else { return Ok(()) };
         // It has ended or is about to. Those that an earlier agent process spawned are not ours to wait for.
         self.unburied.extend(watched.child);
         self.bury_the_dead();
-        let (boot_id, said) = (&self.machine.boot_id, watched.failed.as_deref());
-        let end = ending::recorded(&watched.dir).unwrap_or_else(|| ending::lost(&watched.dir, boot_id, said));
-        self.remove_group(watched.name);
-        self.tell_end(attempt, watched.started, end)
+        let end = ending::recorded(&watched.dir).unwrap_or_else(|| {
+            // The news of its death can come before its last word.
+            let heard = match watched.listen() {
+                Said::Started(at) => Some(at),
+                Said::Nothing => None,
+            };
+            let (boot_id, said) = (&self.machine.boot_id, watched.failed.as_deref());
+            lost::lost(&watched.dir, boot_id, said, watched.started.or(heard))
+        });
+        self.finish(Straggler::new(attempt, watched.name, watched.started, end))
+    }
+
+    /// Tells the end of an attempt, now or when nothing of it is left.
+    fn finish(&mut self, over: Straggler) -> Result<(), Unheard> {
+        match self.stragglers.admit(&self.machine, over) {
+            Some(over) => self.tell_end(over),
+            None => Ok(()),
+        }
     }
 
     fn bury_the_dead(&mut self) {
@@ -265,7 +290,9 @@ impl Watcher {
         self.unburied.retain(nothing_yet);
     }
 
-    fn tell_end(&self, attempt: AttemptHandle, told: Option<Timestamp>, end: End) -> Result<(), Unheard> {
+    fn tell_end(&mut self, over: Straggler) -> Result<(), Unheard> {
+        let Straggler { attempt, name, told, end, .. } = over;
+        self.remove_group(name);
         // A short task can end before its beginning was heard.
         if let (None, Some(at)) = (told, end.started) {
             self.emit(Event::Started { attempt, at })?;
@@ -305,7 +332,8 @@ impl Watcher {
 
     /// Whether anything has to be looked at from time to time.
     fn must_look(&self) -> bool {
-        self.looking || !self.lingering.is_empty() || !self.unburied.is_empty()
+        let idle = self.lingering.is_empty() && self.stragglers.is_empty() && self.unburied.is_empty();
+        self.looking || !idle
     }
 
     /// Looks at what has no descriptor to wait on.
@@ -315,6 +343,9 @@ impl Watcher {
         }
         self.bury_the_dead();
         let now = Instant::now();
+        for over in self.stragglers.gone(&self.machine, now) {
+            self.tell_end(over)?;
+        }
         for watched in self.attempts.values_mut() {
             let groups = self.machine.cgroups().map(|cgroups| cgroups.groups(&watched.name));
             watched.force(groups, now);
@@ -328,7 +359,7 @@ impl Watcher {
         for attempt in unheard {
             let Some(watched) = self.attempts.get_mut(&attempt) else { continue };
             match recovery::look(&watched.dir) {
-                recovery::Sight::Unheard => {}
+                recovery::Sight::Unheard => watched.pass_stop_on(),
                 recovery::Sight::Running { shim, started } => {
                     let told = watched.started.replace(started).is_some();
                     watched.pass_stop_on();

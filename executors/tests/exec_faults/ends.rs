@@ -12,6 +12,7 @@ use berth_executors::exec::IsolationChoice::{self, Best, Plain};
 use berth_executors::executor::{Event, Executor};
 use berth_shim::process::Process;
 use berth_shim::record::{EXIT_FILE, RUN_FILE, Record, RunRecord};
+use nix::sys::signal::Signal;
 
 use crate::exec_ground::{ExecGround, PATIENCE, has_cgroups, wait_for};
 
@@ -27,13 +28,13 @@ fn marker(number: u32) -> String {
     format!("sleep 3{number}{}", std::process::id())
 }
 
-fn run_record(dir: &Path) -> RunRecord {
+pub(crate) fn run_record(dir: &Path) -> RunRecord {
     wait_for("the run record", || RunRecord::read(&dir.join(RUN_FILE)).unwrap().is_some());
     RunRecord::read(&dir.join(RUN_FILE)).unwrap().unwrap()
 }
 
-fn kill_9(pid: i32) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
 }
 
 fn daemons_end_with_their_task(isolation: IsolationChoice) {
@@ -66,7 +67,7 @@ fn killed_supervisor(isolation: IsolationChoice, number: u32) {
     agent.executor.start(launch.clone());
     agent.wait_started(&launch);
     wait_for("the task", || running(&marker) >= 2);
-    kill_9(run_record(&launch.dir).shim.pid);
+    signal(run_record(&launch.dir).shim.pid, Signal::SIGKILL);
     let end = agent.wait_ended(&launch);
     assert_eq!(end.reason, EndReason::FailedSignal(9));
     wait_for("the task's death", || running(&marker) == 0);

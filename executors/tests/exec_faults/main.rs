@@ -11,4 +11,5 @@ mod disks;
 mod ends;
 mod groups;
 mod restarts;
+mod stuck;
 mod surroundings;

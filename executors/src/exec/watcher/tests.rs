@@ -10,11 +10,7 @@ use super::*;
 use crate::exec::isolation::Isolation;
 use crate::exec::{Config, IsolationChoice};
 
-#[test]
-#[expect(clippy::zombie_processes, reason = "the watcher waits for it")]
-fn a_supervisor_that_cannot_be_waited_on_is_looked_at() {
-    let home = tempfile::tempdir().unwrap();
-    let dir = home.path().to_owned();
+fn a_machine() -> Machine {
     let config = Config {
         shim_program: "/nowhere".into(),
         cgroup_root: String::new(),
@@ -25,9 +21,46 @@ fn a_supervisor_that_cannot_be_waited_on_is_looked_at() {
         launchers: 1,
     };
     let isolation = Isolation::probe(&config);
-    let machine = Machine { config, isolation, boot_id: boot_id().unwrap() };
+    Machine { config, isolation, boot_id: boot_id().unwrap(), stuck: Default::default() }
+}
+
+#[test]
+#[expect(clippy::zombie_processes, reason = "the watcher waits for it")]
+fn a_program_that_was_told_to_run_has_run_even_if_its_shim_could_not_record_it() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_owned();
     let (sink, events) = sync_channel(16);
-    let (watcher, handle) = Watcher::new(Arc::new(machine), sink);
+    let (watcher, handle) = Watcher::new(Arc::new(a_machine()), sink);
+    let watching = thread::spawn(move || watcher.run());
+    File::create(dir.join(ORDER_FILE)).unwrap();
+    let (said, says) = std::io::pipe().unwrap();
+    let shim =
+        Program::new("/bin/sh").args(["-c", "echo started 5; kill -9 $$"]).stdout(says).spawn().unwrap();
+    let pid = i32::try_from(shim.id()).unwrap();
+    let attempt = AttemptHandle(1);
+    handle.send(Command::Expect { attempt, name: "a".into(), dir, stopped: Arc::default() });
+    let spawned = Spawned { pid, shim: Pidfd::of_child(pid).unwrap(), said };
+    handle.send(Command::Spawned { attempt, spawned });
+    let patience = Duration::from_secs(20);
+    let at = Timestamp(5);
+    assert_eq!(events.recv_timeout(patience), Ok(Event::Started { attempt, at }));
+    match events.recv_timeout(patience) {
+        Ok(Event::Ended { end, .. }) => {
+            assert_eq!((end.reason, end.started), (EndReason::FailedSignal(9), Some(at)));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(handle);
+    watching.join().unwrap();
+}
+
+#[test]
+#[expect(clippy::zombie_processes, reason = "the watcher waits for it")]
+fn a_supervisor_that_cannot_be_waited_on_is_looked_at() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_owned();
+    let (sink, events) = sync_channel(16);
+    let (watcher, handle) = Watcher::new(Arc::new(a_machine()), sink);
     let watching = thread::spawn(move || watcher.run());
 
     // A process that holds the lock, in the place of a shim.

@@ -13,12 +13,12 @@ use berth_shim::record::{ExitRecord, LogEnds, ORDER_FILE, Order, Outcome, RUN_FI
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-pub(super) use crate::ending::{OUTPUT_FILE, not_started, record_not_started, recorded};
 use crate::ending::{end, write};
 use crate::executor::End;
 
-/// How long the group of a task without supervisor may take to be empty.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the group of a task without supervisor may take to be empty before its end is recorded all the same. Whoever
+/// tells the end waits on; here many may have to be ended one after the other.
+const KILL_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The boot of the machine in which an attempt was begun, as far as its records tell: the order need not have reached
 /// the disk before the power went, and `run.rec` says the same.
@@ -28,17 +28,20 @@ pub(super) fn boot_of(dir: &Path) -> Option<String> {
 }
 
 /// Ends what is left of an attempt of this boot whose shim is gone without an exit record, records that end, and gives
-/// it. `said` is the shim's last word, if it was heard.
+/// it. `said` is the shim's last word, if it was heard, and `started` when it said that the task began, if it did.
+/// Something of the attempt may still be in its group.
 ///
 /// A task dies with its shim by the kernel's hand, so the true end of one that ran is SIGKILL.
-pub(super) fn lost(dir: &Path, boot_id: &str, said: Option<&str>) -> End {
+pub(super) fn lost(dir: &Path, boot_id: &str, said: Option<&str>, started: Option<Timestamp>) -> End {
     let run = read::<RunRecord>(dir, RUN_FILE);
     let groups = read::<Order>(dir, ORDER_FILE).map(|order| order.groups);
     let groups = groups.or_else(|| run.as_ref().map(|run| run.groups.clone())).unwrap_or_default();
     // Pids of another boot are those of strangers.
-    end_rest(&groups, run.as_ref().filter(|run| run.boot_id == boot_id));
+    let leftover = !end_rest(&groups, run.as_ref().filter(|run| run.boot_id == boot_id));
     let usage = groups.usage();
-    let outcome = match &run {
+    // The shim tells of the start before the record of it is durable, so either may be all there is.
+    let started_ms = run.as_ref().map(|run| run.started_ms).or(started.map(|started| started.0));
+    let outcome = match started_ms {
         Some(_) => Outcome::Signalled(9),
         None => {
             let noted = fs::read_to_string(dir.join("shim.log")).unwrap_or_default();
@@ -50,13 +53,13 @@ pub(super) fn lost(dir: &Path, boot_id: &str, said: Option<&str>) -> End {
     let record = ExitRecord {
         outcome,
         oom: usage.oom_kills > 0,
-        started_ms: run.as_ref().map(|run| run.started_ms),
+        started_ms,
         finished_ms,
         ran_ms: run.as_ref().map_or(0, |run| clock::boot_ms().saturating_sub(run.started_boot_ms)),
         memory_peak: usage.memory_peak,
         cpu_ms: usage.cpu_us / 1000,
         log_lost: 0,
-        leftover: false,
+        leftover,
         log_ends: LogEnds::default(),
     };
     write(dir, &record);
@@ -84,18 +87,18 @@ pub(super) fn read<R: Record>(dir: &Path, file: &str) -> Option<R> {
     })
 }
 
-fn end_rest(groups: &Groups, run: Option<&RunRecord>) {
+/// Kills what is left; false when something may still be there.
+fn end_rest(groups: &Groups, run: Option<&RunRecord>) -> bool {
     if groups.is_empty() {
         if let Some(run) = run {
             kill_session(run.task);
         }
-        return;
+        return true;
     }
-    match groups.kill(KILL_PATIENCE) {
-        Ok(true) => {}
-        Ok(false) => tracing::error!(?groups, "processes without supervisor cannot be killed"),
-        Err(error) => tracing::error!(?groups, %error, "processes without supervisor cannot be killed"),
-    }
+    groups.kill(KILL_PATIENCE).unwrap_or_else(|error| {
+        tracing::error!(?groups, %error, "processes without supervisor cannot be killed");
+        false
+    })
 }
 
 /// Kills what is left of a task without control group: the processes of its session that are not
