@@ -86,6 +86,18 @@ fn what_the_disk_does_not_take_is_a_counted_gap() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_does_not_put_off_the_next_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = writer(dir.path(), 1000, 5);
+    let hour = 3_600_000;
+    log.write_at(b"lost", writer::Now { wall_ms: hour, boot_ms: 5000 });
+    fs::create_dir(dir.path().join(LOG_DIR)).unwrap();
+    log.write_at(b"lost", writer::Now { wall_ms: 2 * hour, boot_ms: 5999 });
+    log.write_at(b"kept", writer::Now { wall_ms: 0, boot_ms: 6000 });
+    assert_eq!(read_all(dir.path(), 0), (b"kept".to_vec(), 8, Chunk::Wait));
+}
+
+#[test]
 fn the_tail_is_found_across_segments() {
     let dir = attempt();
     let mut log = writer(dir.path(), 40, 100);

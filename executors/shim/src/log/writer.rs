@@ -33,7 +33,15 @@ pub struct Writer {
     /// Offset in the stream of the next byte.
     offset: u64,
     lost: u64,
-    retry_at: u64,
+    /// When the disk is tried again after a failed write, on the boot clock: the wall clock can be set back.
+    retry_at_boot: u64,
+}
+
+/// The instant of a write: for people, and for spans.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall_ms: u64,
+    pub(super) boot_ms: u64,
 }
 
 #[derive(Debug)]
@@ -42,13 +50,23 @@ struct Current {
     index: File,
     base: u64,
     indexed_offset: u64,
-    indexed_ms: u64,
+    /// When the last index entry was written, on the boot clock.
+    indexed_boot_ms: u64,
 }
 
 impl Writer {
     /// A writer that creates nothing before the first byte.
     pub fn new(dir: &Path, stream: Stream, sizes: LogSizes) -> Writer {
-        Writer { dir: dir.to_owned(), stream, sizes, current: None, next: 0, offset: 0, lost: 0, retry_at: 0 }
+        Writer {
+            dir: dir.to_owned(),
+            stream,
+            sizes,
+            current: None,
+            next: 0,
+            offset: 0,
+            lost: 0,
+            retry_at_boot: 0,
+        }
     }
 
     /// A writer that goes on where an earlier one stopped: behind the last byte that it wrote. There must not be
@@ -69,7 +87,7 @@ impl Writer {
             index: append(Segment::index_path(dir, stream, last.number))?,
             base: last.base,
             indexed_offset: last.base,
-            indexed_ms: 0,
+            indexed_boot_ms: 0,
         });
         Ok(writer)
     }
@@ -92,8 +110,12 @@ impl Writer {
     }
 
     /// Takes bytes of the stream.
-    pub fn write(&mut self, mut bytes: &[u8]) {
-        let now = clock::wall_ms();
+    pub fn write(&mut self, bytes: &[u8]) {
+        let now = Now { wall_ms: clock::wall_ms(), boot_ms: clock::boot_ms() };
+        self.write_at(bytes, now);
+    }
+
+    pub(super) fn write_at(&mut self, mut bytes: &[u8], now: Now) {
         while !bytes.is_empty() {
             let (part, ends) = self.cut(bytes);
             match self.append(part, now) {
@@ -105,8 +127,8 @@ impl Writer {
                     self.offset += length(dropped);
                     self.current = None;
                     // Not put off by what is dropped in the pause itself.
-                    if now >= self.retry_at {
-                        self.retry_at = now + RETRY_MS;
+                    if now.boot_ms >= self.retry_at_boot {
+                        self.retry_at_boot = now.boot_ms + RETRY_MS;
                     }
                     return;
                 }
@@ -138,18 +160,20 @@ impl Writer {
     }
 
     /// Appends to the current segment; the error is how many bytes were written before the failure.
-    fn append(&mut self, part: &[u8], now: u64) -> Result<(), usize> {
+    fn append(&mut self, part: &[u8], now: Now) -> Result<(), usize> {
         if self.current.is_none() {
-            if now < self.retry_at {
+            if now.boot_ms < self.retry_at_boot {
                 return Err(0);
             }
             self.current = Some(self.open(now).map_err(|_| 0usize)?);
         }
         let current = self.current.as_mut().expect("set above");
-        if self.offset - current.indexed_offset >= INDEX_BYTES || now >= current.indexed_ms + INDEX_MS {
+        if self.offset - current.indexed_offset >= INDEX_BYTES
+            || now.boot_ms >= current.indexed_boot_ms + INDEX_MS
+        {
             // An index with a missing entry is only less exact.
-            let _ = current.index.write_all(&write_entry(self.offset, now));
-            (current.indexed_offset, current.indexed_ms) = (self.offset, now);
+            let _ = current.index.write_all(&write_entry(self.offset, now.wall_ms));
+            (current.indexed_offset, current.indexed_boot_ms) = (self.offset, now.boot_ms);
         }
         let mut written = 0;
         while written < part.len() {
@@ -167,7 +191,7 @@ impl Writer {
     }
 
     /// Opens the next segment: index first, so that whoever sees the segment knows where it begins.
-    fn open(&mut self, now: u64) -> io::Result<Current> {
+    fn open(&mut self, now: Now) -> io::Result<Current> {
         if let Some(old) = self.next.checked_sub(self.sizes.segments.max(1)) {
             // Absent ones are no news: a segment may never have been opened.
             let _ = fs::remove_file(Segment::path(&self.dir, self.stream, old));
@@ -177,10 +201,16 @@ impl Writer {
         let create =
             |path: PathBuf| OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
         let mut index = create(Segment::index_path(&self.dir, self.stream, number))?;
-        index.write_all(&write_entry(self.offset, now))?;
+        index.write_all(&write_entry(self.offset, now.wall_ms))?;
         let data = create(Segment::path(&self.dir, self.stream, number))?;
         self.next += 1;
-        Ok(Current { data, index, base: self.offset, indexed_offset: self.offset, indexed_ms: now })
+        Ok(Current {
+            data,
+            index,
+            base: self.offset,
+            indexed_offset: self.offset,
+            indexed_boot_ms: now.boot_ms,
+        })
     }
 }
 
