@@ -104,12 +104,16 @@ impl<'a> Supervisor<'a> {
             let owner_gone = self.wait(self.stopping.kill_at());
             self.reap();
             self.pump();
+            if self.ended.is_some() {
+                // It is buried: its pid may be another's, and is not to be signalled any more.
+                break;
+            }
             self.control.serve(|request| self.stopping.handle(request));
             if owner_gone {
                 self.end_with = None;
                 self.stopping.stop(ORPHAN_GRACE);
             }
-            if self.stopping.kill_is_due() && self.ended.is_none() {
+            if self.stopping.kill_is_due() {
                 self.kill_all();
             }
         }
