@@ -155,11 +155,15 @@ impl Groups {
     /// until it is thawed.
     fn kill_each(&self) -> io::Result<()> {
         let frozen = self.freeze(true).is_ok();
-        for pid in self.pids()? {
-            // One that has just ended is as good as killed.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        if frozen { self.freeze(false) } else { Ok(()) }
+        let killed = self.pids().map(|pids| {
+            for pid in pids {
+                // One that has just ended is as good as killed.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        });
+        // Whatever came of that: what stands still can never end.
+        let thawed = if frozen { self.freeze(false) } else { Ok(()) };
+        killed.and(thawed)
     }
 
     fn usage_v2(&self) -> Usage {
