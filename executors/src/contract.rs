@@ -108,6 +108,7 @@ impl<'h> Run<'h> {
             attempt,
             name: format!("contract.task.0.{attempt}"),
             dir,
+            boot_id: berth_shim::process::boot_id().expect("/proc is mounted"),
             program,
             env: Vec::new(),
             run_dir: None,

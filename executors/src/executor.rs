@@ -44,6 +44,9 @@ pub struct Launch {
     pub name: String,
     /// The attempt's directory: records, `log/`, `task/`.
     pub dir: PathBuf,
+    /// The boot of this machine in which the agent took the attempt on. It is on disk before anything else is, so it
+    /// tells of a reboot where the executor's own records were torn by one.
+    pub boot_id: String,
     /// What to run.
     pub program: Program,
     /// Environment variables, complete.

@@ -102,7 +102,8 @@ impl<D: Disk> Supervisor<D> {
         }
         for order in taken {
             let Intent::Start(launch) = order.intent else { continue };
-            let executor_launch = executor_launch(&self.config, order.attempt, &order.name, &launch);
+            let boot_id = &self.config.boot_id;
+            let executor_launch = executor_launch(&self.config, boot_id, order.attempt, &order.name, &launch);
             out.push(Output::Start { kind: kind_of(&launch.program), launch: Box::new(executor_launch) });
             self.started += 1;
             let attempt = Attempt {
@@ -224,9 +225,10 @@ impl<D: Disk> Supervisor<D> {
     }
 }
 
-/// What an executor is told of an attempt.
+/// What an executor is told of an attempt that was taken on in the boot `boot_id` of this machine.
 pub(super) fn executor_launch(
     config: &super::Config,
+    boot_id: &str,
     attempt: AttemptHandle,
     name: &str,
     launch: &Launch,
@@ -235,6 +237,7 @@ pub(super) fn executor_launch(
         attempt,
         name: name.to_owned(),
         dir: attempt_dir(config, name),
+        boot_id: boot_id.to_owned(),
         program: match launch.program.clone() {
             Program::Exec { command } => executor::Program::Exec { command },
             Program::Docker { image, command } => executor::Program::Docker { image, command },

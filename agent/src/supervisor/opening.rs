@@ -52,7 +52,7 @@ impl<D: Disk> Opened<D> {
             return;
         }
         let of_this_boot = kept.boot_id == self.config.boot_id;
-        let known = executor_launch(&self.config, handle, &kept.order.name, &launch);
+        let known = executor_launch(&self.config, &kept.boot_id, handle, &kept.order.name, &launch);
         self.known.entry(kind).or_default().push(known);
         let mut state = kept.state;
         state.started = state.started.filter(|_| of_this_boot);

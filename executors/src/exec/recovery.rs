@@ -4,7 +4,7 @@
 //! |---|---|
 //! | no `order.rec` | no trace: it was never begun |
 //! | `exit.rec` | ended as recorded |
-//! | order or `run.rec` of another boot | node_lost |
+//! | order or `run.rec`, or if both are torn the agent's journal, of another boot | node_lost |
 //! | lock held, `run.rec` | running; watched from here on |
 //! | lock held, no `run.rec` yet | waited for; then running, watched closely |
 //! | lock free, `run.rec` | its group is killed: failed(signal 9), for a task dies with its shim |
@@ -121,7 +121,7 @@ fn recover_one(machine: &Machine, watcher: &WatcherHandle, launch: &Launch) -> O
         Sight::Over => match ending::recorded(dir) {
             Some(end) => end,
             // Pids and groups of another boot mean nothing.
-            None if lost::boot_of(dir).is_some_and(|boot_id| boot_id != machine.boot_id) => {
+            None if lost::boot_of(dir).as_ref().unwrap_or(&launch.boot_id) != &machine.boot_id => {
                 lost::of_earlier_boot(dir)
             }
             None => lost::lost(dir, &machine.boot_id, None, None),

@@ -64,6 +64,7 @@ fn launch(attempt: u64, runs_for: u64) -> Launch {
         attempt: AttemptHandle(attempt),
         name: format!("a{attempt}"),
         dir: PathBuf::new(),
+        boot_id: "boot".to_owned(),
         program: program(Millis(runs_for), 0, ""),
         env: Vec::new(),
         run_dir: None,

@@ -11,6 +11,7 @@ use berth_executors::cgroups;
 use berth_executors::exec::{Config, ExecExecutor, IsolationChoice};
 use berth_executors::executor::{End, Event, Executor, Health, Isolation, Launch, Limits, Program};
 use berth_shim::group::Groups;
+use berth_shim::process::boot_id;
 use berth_shim::record::LogSizes;
 
 use crate::{Case, deeds, root, wait_for};
@@ -51,6 +52,7 @@ impl Run {
             attempt: AttemptHandle(1),
             name: "case".to_owned(),
             dir: self.dir.path().to_owned(),
+            boot_id: boot_id().unwrap(),
             program: Program::Exec { command: deeds::command(deed) },
             env: Vec::new(),
             run_dir: None,

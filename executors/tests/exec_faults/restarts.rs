@@ -133,6 +133,19 @@ fn each_point_at_which_an_agent_can_die_has_its_answer() {
 }
 
 #[test]
+fn a_loss_of_power_that_tore_every_record_is_told_from_a_failed_start_by_the_journals_boot() {
+    let ground = ExecGround::new(Plain);
+    let mut agent = ground.start();
+    let mut launch = ground.script("exit 0");
+    launch.boot_id = "another".to_owned();
+    fs::write(launch.dir.join(ORDER_FILE), "").unwrap();
+    match agent.executor.recover(vec![launch]).pop() {
+        Some(Found::Ended { end, .. }) => assert_eq!((end.reason, end.started), (EndReason::NodeLost, None)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn after_a_loss_of_power_that_tore_the_order_no_stranger_is_killed() {
     let ground = ExecGround::new(Plain);
     let mut agent = ground.start();

@@ -15,6 +15,7 @@ use berth_executors::contract::{Ground, Harness, Work};
 use berth_executors::docker::{Config, DockerExecutor, SWEEP_EVERY};
 use berth_executors::executor::{End, Event, EventSink, Executor, Launch, Limits, Program};
 use berth_shim::log::{Chunk, Reader, Stream};
+use berth_shim::process::boot_id;
 use berth_shim::record::LogSizes;
 use bollard::query_parameters::{ListContainersOptions, RemoveContainerOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -86,6 +87,7 @@ impl DockerGround {
             attempt,
             name: format!("run.step.0.{attempt}"),
             dir,
+            boot_id: boot_id().unwrap(),
             program: Program::Docker {
                 image: self.image.clone(),
                 command: command.iter().map(ToString::to_string).collect(),

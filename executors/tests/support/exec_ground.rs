@@ -14,7 +14,7 @@ use berth_executors::contract::{Ground, Harness, Work};
 use berth_executors::exec::{Config, ExecExecutor, IsolationChoice};
 use berth_executors::executor::{End, Event, EventSink, Executor, Launch, Limits, Program};
 use berth_shim::log::{Chunk, Reader, Stream};
-use berth_shim::process::Process;
+use berth_shim::process::{Process, boot_id};
 use berth_shim::record::LogSizes;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,6 +83,7 @@ impl ExecGround {
             attempt,
             name: format!("run.step.0.{attempt}"),
             dir,
+            boot_id: boot_id().unwrap(),
             program: Program::Exec { command: command.iter().map(ToString::to_string).collect() },
             env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
             run_dir: None,
