@@ -120,6 +120,10 @@ pub trait Cgroups: fmt::Debug + Send + Sync {
     /// Where shims move to leave the agent's own group.
     fn shim_groups(&self) -> Vec<PathBuf>;
 
+    /// A group of the v2 tree, free of limits, in which a process can be born for a try; `None` where there is no such
+    /// tree.
+    fn trial_group(&self) -> Option<PathBuf>;
+
     /// The agent's own group in each hierarchy; at least one.
     fn roots(&self) -> Vec<PathBuf>;
 

@@ -110,12 +110,12 @@ impl ExecExecutor {
     pub fn new(config: Config, sink: EventSink) -> ExecExecutor {
         let isolation = Isolation::probe(&config);
         let boot_id = boot_id();
-        let health = match &boot_id {
-            Ok(_) if !config.shim_program.is_file() => Health::Unavailable {
-                reason: format!("the shim program {} is not there", config.shim_program.display()),
-            },
-            Ok(_) => Health::Ready { detail: isolation.detail.clone(), missing: isolation.missing.clone() },
-            Err(error) => {
+        let health = match (&boot_id, &isolation.unusable) {
+            (Ok(_), Some(reason)) => Health::Unavailable { reason: reason.clone() },
+            (Ok(_), None) => {
+                Health::Ready { detail: isolation.detail.clone(), missing: isolation.missing.clone() }
+            }
+            (Err(error), _) => {
                 Health::Unavailable { reason: format!("/proc cannot be read ({error}): is it mounted?") }
             }
         };

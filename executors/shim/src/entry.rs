@@ -20,6 +20,7 @@ use crate::control::Server;
 use crate::draft::Draft;
 use crate::launch::{self, TMP_DIR, Task, WORK_DIR};
 use crate::log::LOG_DIR;
+use crate::probe::Probe;
 use crate::process::Process;
 use crate::record::{EXIT_FILE, ExitRecord, LogEnds, Order, Outcome, RUN_FILE, Record, RunRecord};
 use crate::supervise::{self, Seen, Supervisor};
@@ -27,7 +28,8 @@ use crate::{clock, sys};
 
 /// The first argument that makes the `berth` binary a shim; the second is the attempt's directory.
 pub const SHIM: &str = "__shim";
-/// In place of the directory: only try whether namespaces can be had, and exit 0 if so.
+/// In place of the directory: only try what can be had here, with the group of the cgroup v2 tree that is the next
+/// argument, if there is one; the exit code is a [`Probe`].
 pub const PROBE: &str = "--probe";
 /// Where a shim that meets trouble says so, in the attempt's directory.
 const NOTES_FILE: &str = "shim.log";
@@ -49,7 +51,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     sys::close_others(3, None);
     let Some(dir) = args.get(2) else { return ExitCode::from(2) };
     if dir == PROBE {
-        return probe();
+        return Probe::here(args.get(3).map(Path::new)).exit_code();
     }
     match live(Path::new(dir)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,11 +60,6 @@ pub fn main(args: &[OsString]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn probe() -> ExitCode {
-    let child = sys::clone_process(true, None, || 0);
-    ExitCode::from(u8::from(child.is_err()))
 }
 
 fn live(dir: &Path) -> io::Result<()> {

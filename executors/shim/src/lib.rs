@@ -28,6 +28,7 @@ pub mod group;
 mod init;
 mod launch;
 pub mod log;
+mod probe;
 pub mod process;
 pub mod record;
 mod sandbox;
@@ -38,3 +39,4 @@ mod sys;
 
 pub use entry::{PROBE, SHIM, is_shim, main};
 pub use launch::{DEFAULT_PATH, TMP_DIR, WORK_DIR};
+pub use probe::{KERNEL_MIN, Probe};

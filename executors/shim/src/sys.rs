@@ -96,6 +96,12 @@ pub(crate) fn close_others(first: u32, keep: Option<BorrowedFd<'_>>) {
     }
 }
 
+/// Whether [`close_others`] works here. Closes nothing: there is no descriptor of that number.
+pub(crate) fn can_close_others() -> bool {
+    // SAFETY: closing numbers cannot touch memory, and nobody owns this one.
+    unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
+}
+
 /// A descriptor that stands for a process and becomes readable when it ends.
 pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes two integers, touches no memory.

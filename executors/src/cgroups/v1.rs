@@ -105,6 +105,10 @@ impl Cgroups for V1 {
         Ok(names)
     }
 
+    fn trial_group(&self) -> Option<PathBuf> {
+        self.unified.as_ref().map(|root| root.join(SHIMS))
+    }
+
     fn roots(&self) -> Vec<PathBuf> {
         self.roots.iter().map(|(_, root)| root).chain(&self.unified).cloned().collect()
     }

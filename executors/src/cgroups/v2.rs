@@ -80,6 +80,10 @@ impl Cgroups for V2 {
         children(&self.root.join(TASKS))
     }
 
+    fn trial_group(&self) -> Option<PathBuf> {
+        Some(self.root.join(SHIMS))
+    }
+
     fn roots(&self) -> Vec<PathBuf> {
         vec![self.root.clone()]
     }
