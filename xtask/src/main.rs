@@ -1,7 +1,7 @@
 //! `cargo xtask`: sets up the machine, tests, simulates and measures.
 //!
 //! ```text
-//!   test --> setup (packages, Docker engine, test image) --> fmt, clippy, tests, guest --> summary
+//!   test --> setup (packages, Docker engine, test image) --> fmt, layers, clippy, tests, guest --> summary
 //! ```
 //!
 //! It only calls other programs: what is tested and measured lives in the crates themselves.
@@ -14,6 +14,7 @@ mod guest;
 mod http;
 mod image;
 mod kernel;
+mod layers;
 mod machine;
 mod setup;
 mod summary;
@@ -27,7 +28,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <verb>
 
-  test [STEP..]              everything, or only the named steps: fmt clippy tests guest
+  test [STEP..]              everything, or only the named steps: fmt layers clippy tests guest
   setup [--stop]             prepare the machine as `test` does, and leave the Docker engine running;
                              --stop ends that engine
   guest [--test NAME | PROGRAM] [ARG..]

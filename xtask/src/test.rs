@@ -6,11 +6,12 @@ use crate::command::{cargo, run as run_command};
 use crate::docker::{Engine, Life};
 use crate::guest;
 use crate::image;
+use crate::layers;
 use crate::machine::Machine;
 use crate::setup;
 use crate::summary::Summary;
 
-const STEPS: [&str; 4] = ["fmt", "clippy", "tests", "guest"];
+const STEPS: [&str; 5] = ["fmt", "layers", "clippy", "tests", "guest"];
 
 /// Runs the named steps, or all.
 pub(crate) fn run(steps: &[String]) -> Result<()> {
@@ -22,6 +23,9 @@ pub(crate) fn run(steps: &[String]) -> Result<()> {
     let mut summary = Summary::default();
     if wanted("fmt") {
         summary.step("fmt", || run_command(&mut cargo(&["fmt", "--all", "--", "--check"])));
+    }
+    if wanted("layers") {
+        summary.step("layers", layers::check);
     }
     if wanted("clippy") {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
