@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ mod watcher;
 /// Launches that may wait for a launcher thread. A node has far fewer attempts than this; beyond it
 /// `start` waits.
 const LAUNCHES_QUEUED: usize = 16_384;
-/// How long a group may take to be empty after it was killed.
+/// Rogues that may wait to be killed; beyond it they are passed over, and named again at the next look.
+const ROGUES_QUEUED: usize = 64;
+/// How long the group of a rogue may take to be empty after it was killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much of isolation to use.
@@ -98,6 +100,7 @@ pub struct ExecExecutor {
     launchers: Vec<SyncSender<Work>>,
     next_launcher: usize,
     watcher: WatcherHandle,
+    rogues: SyncSender<String>,
     /// The attempts that this executor knows, until they are removed.
     known: HashMap<AttemptHandle, String>,
     /// The lock on the agent's control group, once it is held.
@@ -136,8 +139,19 @@ impl ExecExecutor {
                 work
             })
             .collect();
-        let known = HashMap::new();
-        ExecExecutor { machine, health, launchers, next_launcher: 0, watcher: handle, known, ownership: None }
+        let (rogues, queue) = sync_channel(ROGUES_QUEUED);
+        let rogue_machine = Arc::clone(&machine);
+        spawn("exec-rogue", move || rogue_machine.kill_rogues(&queue));
+        ExecExecutor {
+            machine,
+            health,
+            launchers,
+            next_launcher: 0,
+            watcher: handle,
+            rogues,
+            known: HashMap::new(),
+            ownership: None,
+        }
     }
 
     /// Whether the agent's control group is this executor's alone, so that what is in it and unknown is nobody's. Held
@@ -152,6 +166,17 @@ impl ExecExecutor {
 }
 
 impl Machine {
+    /// Kills one rogue after the other, until the executor is gone.
+    fn kill_rogues(&self, names: &Receiver<String>) {
+        while let Ok(name) = names.recv() {
+            match self.kill_rogue(&name) {
+                Ok(true) => tracing::warn!(name, "what belonged to no attempt is killed and removed"),
+                Ok(false) => tracing::error!(name, "what belongs to no attempt is still there after a kill"),
+                Err(error) => tracing::error!(name, %error, "what belongs to no attempt cannot be killed"),
+            }
+        }
+    }
+
     /// Kills everything in a group and removes it. May take seconds. False when a process in it cannot be killed.
     fn kill_rogue(&self, name: &str) -> Result<bool, cgroups::Error> {
         let Some(cgroups) = self.cgroups() else { return Ok(true) };
@@ -225,12 +250,9 @@ impl Executor for ExecExecutor {
     }
 
     fn kill_rogue(&mut self, name: &str) {
-        let (machine, name) = (Arc::clone(&self.machine), name.to_owned());
-        spawn("exec-rogue", move || match machine.kill_rogue(&name) {
-            Ok(true) => tracing::warn!(name, "what belonged to no attempt is killed and removed"),
-            Ok(false) => tracing::error!(name, "what belongs to no attempt is still there after a kill"),
-            Err(error) => tracing::error!(name, %error, "what belongs to no attempt cannot be killed"),
-        });
+        if self.rogues.try_send(name.to_owned()).is_err() {
+            tracing::debug!(name, "others that belong to no attempt are killed first");
+        }
     }
 }
 
@@ -246,6 +268,7 @@ impl Drop for ExecExecutor {
     }
 }
 
+/// Starts a thread of the executor; only while the executor is made.
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
     thread::Builder::new().name(name.to_owned()).spawn(body).expect("threads can be started at start-up");
 }
