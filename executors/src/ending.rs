@@ -8,7 +8,7 @@ use std::path::Path;
 use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_shim::clock;
-use berth_shim::record::{EXIT_FILE, ExitRecord, LogEnds, Outcome, Record};
+use berth_shim::record::{EXIT_FILE, ExitRecord, Outcome, Record};
 
 use crate::executor::End;
 
@@ -17,16 +17,17 @@ pub(crate) const OUTPUT_FILE: &str = "output";
 /// Bytes of output at most.
 const OUTPUT_MAX: usize = 64 << 10;
 
-/// The end as it was recorded; `None` when there is no whole record.
+/// The end as it was recorded, with the output of the attempt; `None` when there is no whole record.
 pub(crate) fn recorded(dir: &Path) -> Option<End> {
-    let record = match ExitRecord::read(&dir.join(EXIT_FILE)) {
-        Ok(record) => record?,
-        Err(error) => {
-            tracing::error!(dir = %dir.display(), %error, "an exit record cannot be read");
-            return None;
-        }
-    };
-    Some(end(dir, record))
+    record(dir).map(|record| end(dir, record))
+}
+
+/// The exit record of an attempt, if it is there and whole.
+pub(crate) fn record(dir: &Path) -> Option<ExitRecord> {
+    ExitRecord::read(&dir.join(EXIT_FILE)).unwrap_or_else(|error| {
+        tracing::error!(dir = %dir.display(), %error, "an exit record cannot be read");
+        None
+    })
 }
 
 /// The end that a record tells, with the output of the attempt.
@@ -91,19 +92,7 @@ pub(crate) fn not_started(reason: EndReason) -> End {
 
 /// Records that an attempt never began.
 pub(crate) fn record_not_started(dir: &Path, cause: &str) {
-    let record = ExitRecord {
-        outcome: Outcome::NotStarted(cause.to_owned()),
-        oom: false,
-        started_ms: None,
-        finished_ms: clock::wall_ms(),
-        ran_ms: 0,
-        memory_peak: 0,
-        cpu_ms: 0,
-        log_lost: 0,
-        leftover: false,
-        log_ends: LogEnds::default(),
-    };
-    write(dir, &record);
+    write(dir, &ExitRecord::not_started(cause));
 }
 
 /// Puts an exit record into the attempt's directory.

@@ -22,7 +22,7 @@ use crate::launch::{self, TMP_DIR, Task, WORK_DIR};
 use crate::log::LOG_DIR;
 use crate::probe::Probe;
 use crate::process::Process;
-use crate::record::{EXIT_FILE, ExitRecord, LogEnds, Order, Outcome, RUN_FILE, Record, RunRecord};
+use crate::record::{EXIT_FILE, ExitRecord, Order, RUN_FILE, Record, RunRecord};
 use crate::supervise::{self, Seen, Supervisor};
 use crate::{clock, sys};
 
@@ -80,19 +80,7 @@ fn live(dir: &Path) -> io::Result<()> {
     match launch::launch(&order) {
         Ok(task) => supervise(&order, task, means),
         Err(error) => {
-            let record = ExitRecord {
-                outcome: Outcome::NotStarted(error.to_string()),
-                oom: false,
-                started_ms: None,
-                finished_ms: clock::wall_ms(),
-                ran_ms: 0,
-                memory_peak: 0,
-                cpu_ms: 0,
-                log_lost: 0,
-                leftover: false,
-                log_ends: LogEnds::default(),
-            };
-            means.exit.publish(&record, Path::new(EXIT_FILE))?;
+            means.exit.publish(&ExitRecord::not_started(error.to_string()), Path::new(EXIT_FILE))?;
             tell_agent(&format!("failed {error}"));
             Ok(())
         }

@@ -9,7 +9,7 @@ use berth_core::time::Timestamp;
 use berth_shim::clock;
 use berth_shim::group::Groups;
 use berth_shim::process::Process;
-use berth_shim::record::{ExitRecord, LogEnds, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
+use berth_shim::record::{ExitRecord, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -49,18 +49,14 @@ pub(super) fn lost(dir: &Path, boot_id: &str, said: Option<&str>, started: Optio
             Outcome::NotStarted(format!("its supervisor ended before it began: {said}"))
         }
     };
-    let finished_ms = clock::wall_ms();
     let record = ExitRecord {
-        outcome,
         oom: usage.oom_kills > 0,
         started_ms,
-        finished_ms,
         ran_ms: run.as_ref().map_or(0, |run| clock::boot_ms().saturating_sub(run.started_boot_ms)),
         memory_peak: usage.memory_peak,
         cpu_ms: usage.cpu_us / 1000,
-        log_lost: 0,
         leftover,
-        log_ends: LogEnds::default(),
+        ..ExitRecord::bare(outcome, clock::wall_ms())
     };
     write(dir, &record);
     end(dir, record)

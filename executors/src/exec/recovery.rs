@@ -22,7 +22,7 @@ use berth_core::time::Timestamp;
 use berth_shim::clock;
 use berth_shim::control::Client;
 use berth_shim::process::Pidfd;
-use berth_shim::record::{EXIT_FILE, ORDER_FILE, RUN_FILE, RunRecord};
+use berth_shim::record::{ExitRecord, ORDER_FILE, RUN_FILE, RunRecord};
 
 use super::straggler::Straggler;
 use super::watcher::{Command, WatcherHandle};
@@ -44,18 +44,20 @@ pub(super) enum Sight {
     Running { shim: Pidfd, started: Timestamp },
     /// Its shim lives; no more is known yet.
     Unheard,
-    /// Its shim is gone.
-    Over,
+    /// It is over, as recorded.
+    Recorded(Box<ExitRecord>),
+    /// Its shim was gone when it was looked at; it may have recorded the end since.
+    Gone,
 }
 
 /// Looks at one attempt's directory.
 pub(super) fn look(dir: &Path) -> Sight {
-    if dir.join(EXIT_FILE).exists() && ending::recorded(dir).is_some() {
-        return Sight::Over;
+    if let Some(record) = ending::record(dir) {
+        return Sight::Recorded(Box::new(record));
     }
     match shim_lives(dir) {
         Ok(true) => {}
-        Ok(false) => return Sight::Over,
+        Ok(false) => return Sight::Gone,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Sight::Nothing,
         Err(error) => {
             tracing::error!(dir = %dir.display(), %error, "an order cannot be opened");
@@ -118,7 +120,8 @@ fn recover_one(machine: &Machine, watcher: &WatcherHandle, launch: &Launch) -> O
             watcher.send(Command::Adopt { attempt, name, dir, started, shim });
             return Some(Some(Found::Running { attempt, started }));
         }
-        Sight::Over => match ending::recorded(dir) {
+        Sight::Recorded(record) => ending::end(dir, *record),
+        Sight::Gone => match ending::recorded(dir) {
             Some(end) => end,
             // Pids and groups of another boot mean nothing.
             None if lost::boot_of(dir).as_ref().unwrap_or(&launch.boot_id) != &machine.boot_id => {

@@ -372,7 +372,9 @@ impl Watcher {
                         self.emit(Event::Started { attempt, at: started })?;
                     }
                 }
-                recovery::Sight::Over | recovery::Sight::Nothing => self.end(attempt)?,
+                recovery::Sight::Recorded(_) | recovery::Sight::Gone | recovery::Sight::Nothing => {
+                    self.end(attempt)?;
+                }
             }
         }
         self.looking = self.attempts.values().any(Watched::needs_a_look);

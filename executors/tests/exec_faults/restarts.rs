@@ -9,9 +9,7 @@ use berth_core::reason::EndReason;
 use berth_executors::exec::IsolationChoice::{Best, Plain};
 use berth_executors::executor::{Event, Executor, Found};
 use berth_shim::process::{Process, boot_id};
-use berth_shim::record::{
-    EXIT_FILE, ExitRecord, LogEnds, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord,
-};
+use berth_shim::record::{EXIT_FILE, ExitRecord, ORDER_FILE, Order, Outcome, RUN_FILE, Record, RunRecord};
 
 use crate::exec_ground::{ExecGround, PATIENCE, wait_for};
 
@@ -69,18 +67,7 @@ fn an_order(boot_id: String) -> Order {
 }
 
 fn an_exit(code: i32) -> ExitRecord {
-    ExitRecord {
-        outcome: Outcome::Exited(code),
-        oom: false,
-        started_ms: Some(1),
-        finished_ms: 2,
-        ran_ms: 1,
-        memory_peak: 0,
-        cpu_ms: 0,
-        log_lost: 0,
-        leftover: false,
-        log_ends: LogEnds::default(),
-    }
+    ExitRecord { started_ms: Some(1), ran_ms: 1, ..ExitRecord::bare(Outcome::Exited(code), 2) }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `exit.rec`: the task is over.
 
 use super::{Error, Fields, Record};
+use crate::clock;
 
 /// How the task's program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,29 @@ pub struct ExitRecord {
     pub leftover: bool,
     /// Where the streams of output end, with what was lost of them.
     pub log_ends: LogEnds,
+}
+
+impl ExitRecord {
+    /// An end of which nothing else is known.
+    pub fn bare(outcome: Outcome, finished_ms: u64) -> ExitRecord {
+        ExitRecord {
+            outcome,
+            oom: false,
+            started_ms: None,
+            finished_ms,
+            ran_ms: 0,
+            memory_peak: 0,
+            cpu_ms: 0,
+            log_lost: 0,
+            leftover: false,
+            log_ends: LogEnds::default(),
+        }
+    }
+
+    /// The end, now, of an attempt that never began.
+    pub fn not_started(cause: impl Into<String>) -> ExitRecord {
+        ExitRecord::bare(Outcome::NotStarted(cause.into()), clock::wall_ms())
+    }
 }
 
 /// The bytes that a task has written to each stream, in the log or lost; `None` where nobody counted.
