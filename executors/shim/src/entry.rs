@@ -130,8 +130,14 @@ fn supervise(order: &Order, task: Task, means: Means) -> io::Result<()> {
         // A restarted agent sees by the lock that the task runs, and hears of its end.
         note(&format!("cannot write {RUN_FILE}: {error}"));
     }
-    let seen = Supervisor::new(order, task, control, news).run();
-    record_end(exit, &exit_record(order, seen, started_ms, started_boot_ms))
+    let mut supervisor = Supervisor::new(order, task, control, news);
+    let record = exit_record(order, supervisor.run(), started_ms, started_boot_ms);
+    record_end(exit, &record)?;
+    if record.leftover {
+        note("something of the task cannot be killed");
+        supervisor.outlast();
+    }
+    Ok(())
 }
 
 /// Records the end, however long it takes until the disk has room again: as long as this process holds its lock nobody

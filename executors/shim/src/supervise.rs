@@ -28,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Grace of a task whose `end_with` process is gone.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
+/// How often what cannot be killed is killed again.
+const KILL_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How long to sleep where the kernel cannot tell when something happens.
 const WITHOUT_POLL: Duration = Duration::from_millis(50);
 /// Bytes read from a pipe at a time; a pipe's size.
@@ -98,7 +100,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Watches until the task is over, nothing of it runs, and its output is in the log.
-    pub(crate) fn run(mut self) -> Seen {
+    pub(crate) fn run(&mut self) -> Seen {
         self.reap();
         while self.ended.is_none() {
             let owner_gone = self.wait(self.stopping.kill_at());
@@ -128,6 +130,15 @@ impl<'a> Supervisor<'a> {
         let log_lost = self.outputs.iter().map(|output| output.log.lost()).sum();
         let [stdout, stderr] = self.outputs.each_ref().map(|output| Some(output.log.offset()));
         Seen { outcome: self.outcome(), log_lost, leftover, log_ends: LogEnds { stdout, stderr } }
+    }
+
+    /// Stays until nothing of the task is left, where nobody but its supervisor can tell: without control groups the
+    /// kernel hands orphans to this process, and to strangers once that is gone.
+    pub(crate) fn outlast(mut self) {
+        while self.order.groups.is_empty() && !self.order.namespaces && self.stopping.kill_descendants() {
+            self.reap();
+            thread::sleep(KILL_AGAIN_AFTER);
+        }
     }
 
     /// Sleeps until something happens or the deadline is there. True when the process that the task

@@ -3,7 +3,7 @@
 //! | on disk and in the kernel | answer |
 //! |---|---|
 //! | no `order.rec` | no trace: it was never begun |
-//! | `exit.rec` | ended as recorded |
+//! | `exit.rec` | ended as recorded, unless it tells of a leftover and the lock is held |
 //! | order or `run.rec`, or if both are torn the agent's journal, of another boot | node_lost |
 //! | lock held, `run.rec` | running; watched from here on |
 //! | lock held, no `run.rec` yet | waited for; then running, watched closely |
@@ -53,7 +53,9 @@ pub(super) enum Sight {
 /// Looks at one attempt's directory.
 pub(super) fn look(dir: &Path) -> Sight {
     if let Some(record) = ending::record(dir) {
-        return Sight::Recorded(Box::new(record));
+        // Where there are no groups the shim stays with what it cannot kill.
+        let stays = record.leftover && shim_lives(dir).unwrap_or(false);
+        return if stays { Sight::Unheard } else { Sight::Recorded(Box::new(record)) };
     }
     match shim_lives(dir) {
         Ok(true) => {}

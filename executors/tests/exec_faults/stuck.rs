@@ -155,6 +155,44 @@ fn leftover(dir: &Path) -> bool {
 }
 
 #[test]
+fn without_control_groups_a_shim_stays_with_what_it_cannot_kill_and_the_end_is_told_after_that() {
+    let Some(freezer) = Freezer::new(&format!("berth-test-stuck-plain-{}", std::process::id())) else {
+        return;
+    };
+    let ground = ExecGround::new(Plain);
+    let mut agent = ground.start();
+    let launch =
+        ground.script("setsid sleep 300 & echo $! > pid; until [ -e go ]; do sleep 0.01; done; exit 4");
+    agent.executor.start(launch.clone());
+    agent.wait_started(&launch);
+    let pid = launch.dir.join("task/pid");
+    wait_for("the daemon", || fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+    let daemon = Process::of(fs::read_to_string(&pid).unwrap().trim().parse().unwrap()).unwrap();
+    freezer.hold(&[daemon.pid]);
+    fs::write(launch.dir.join("task/go"), "").unwrap();
+    wait_for("the exit record", || launch.dir.join(EXIT_FILE).exists());
+    assert!(leftover(&launch.dir));
+    let quiet = |agent: &Agent| agent.events.recv_timeout(Duration::from_millis(200));
+    assert_eq!(
+        quiet(&agent),
+        Err(RecvTimeoutError::Timeout),
+        "it is not over while something of it is there"
+    );
+    drop(agent);
+
+    // The next agent sees the same.
+    let mut agent = ground.start();
+    let found = agent.executor.recover(vec![launch.clone()]);
+    assert!(matches!(found[..], [Found::Running { .. }]), "{found:?}");
+    assert_eq!(quiet(&agent), Err(RecvTimeoutError::Timeout));
+    assert!(state(daemon).is_some());
+    freezer.set("THAWED");
+    agent.wait_started(&launch);
+    assert_eq!(agent.wait_ended(&launch).reason, EndReason::FailedExit(4));
+    assert_eq!(state(daemon), None);
+}
+
+#[test]
 fn the_end_of_an_attempt_is_told_when_nothing_of_it_is_left_and_meanwhile_the_health_says_so() {
     let Some(freezer) = Freezer::new(&format!("berth-test-stuck-{}", std::process::id())) else { return };
     let ground = ExecGround::new(Best);
