@@ -41,6 +41,7 @@ fn launch(ground: &Ground) -> Launch {
         attempt,
         name: format!("run.step.0.{attempt}"),
         dir,
+        boot_id: berth_shim::process::boot_id().unwrap(),
         program: Program::Docker { image: "any:1".to_owned(), command: Vec::new() },
         env: Vec::new(),
         run_dir: None,
