@@ -101,6 +101,7 @@ fn dev_without_root_runs_its_tasks_as_plain_children_and_says_what_is_missing() 
         let mut command = programs::command_of(&program);
         command.args(["dev", "--run", "wordcount.yaml"]).current_dir(&place).env("TMPDIR", &place);
         if nix::unistd::geteuid().is_root() {
+            #[expect(clippy::disallowed_methods, reason = "a test process is small, and forks fast enough")]
             command.uid(NOBODY).gid(NOBODY);
         }
         let output = command.env("HOME", &place).stdin(Stdio::null()).output()?;
