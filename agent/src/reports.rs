@@ -144,7 +144,9 @@ fn size(report: &AttemptReport) -> usize {
 
 fn text_of(reason: &EndReason) -> &str {
     match reason {
-        EndReason::Cancelled(text) | EndReason::StartFailed(text) | EndReason::PostconditionFailed(text) => text,
+        EndReason::Cancelled(text) | EndReason::StartFailed(text) | EndReason::PostconditionFailed(text) => {
+            text
+        }
         EndReason::Succeeded
         | EndReason::FailedExit(_)
         | EndReason::FailedSignal(_)

@@ -91,7 +91,7 @@ impl Resources {
     }
 
     /// The first resource of which `self + more` would exceed `limit`, looking only at resources that
-    /// `bounded` says are limited.
+    /// `bounded` says are limited. What no number can hold exceeds every limit, and having none.
     pub fn first_over(
         &self,
         more: &Resources,
@@ -99,8 +99,11 @@ impl Resources {
         bounded: impl Fn(ResourceHandle) -> bool,
     ) -> Option<ResourceHandle> {
         more.iter().find_map(|(resource, amount)| {
-            let total = self.get(resource).saturating_add(amount);
-            (bounded(resource) && total > limit.get(resource)).then_some(resource)
+            let over = match self.get(resource).checked_add(amount) {
+                Some(total) => bounded(resource) && total > limit.get(resource),
+                None => true,
+            };
+            over.then_some(resource)
         })
     }
 

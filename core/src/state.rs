@@ -70,6 +70,11 @@ impl State {
         self.tables.header.time
     }
 
+    /// How many steps, tasks and attempts there are.
+    pub(crate) fn records_of_runs(&self) -> usize {
+        self.tables.steps.len() + self.tables.tasks.len() + self.tables.attempts.len()
+    }
+
     /// A hash over all tables, equal on all members at the same index.
     pub fn hash(&self) -> u128 {
         self.tables.hash()

@@ -38,7 +38,8 @@ pub(super) fn open(bytes: &[u8]) -> Result<(&str, &[u8]), Error> {
     }
     let (boot_id, length, sum) = (part()?, part()?, part()?);
     let body = &bytes[end + 1..];
-    let whole = length.parse() == Ok(body.len()) && u32::from_str_radix(sum, 16) == Ok(checksum(boot_id, body));
+    let whole =
+        length.parse() == Ok(body.len()) && u32::from_str_radix(sum, 16) == Ok(checksum(boot_id, body));
     if whole { Ok((boot_id, body)) } else { Err(Error::Torn) }
 }
 

@@ -121,7 +121,9 @@ fn a_damaged_head_keeps_the_agent_from_starting_as_another() {
         flipped[place] ^= 4;
         flipped
     };
-    for broken in [Vec::new(), bytes[..9].to_vec(), bytes[..bytes.len() - 1].to_vec(), flipped(bytes.len() - 2)] {
+    for broken in
+        [Vec::new(), bytes[..9].to_vec(), bytes[..bytes.len() - 1].to_vec(), flipped(bytes.len() - 2)]
+    {
         let mut disk = disk.clone();
         disk.write(JOURNAL, &broken, Durability::Now).unwrap();
         let error = Journal::open(disk, JournalId(2), BOOT).unwrap_err();

@@ -157,7 +157,9 @@ fn a_text_without_end_is_cut_before_it_is_sent() {
     // Two bytes a character, and the bound falls between two.
     reports.push(AttemptHandle(1), largest_end(&format!("x{}", "\u{e4}".repeat(300_000)), 0));
     let batch = reports.batch(NOW).unwrap();
-    let AttemptUpdate::Ended { reason: EndReason::StartFailed(text), .. } = &batch[0].update else { panic!() };
+    let AttemptUpdate::Ended { reason: EndReason::StartFailed(text), .. } = &batch[0].update else {
+        panic!()
+    };
     assert_eq!(text.len(), report::REASON_TEXT_MAX - 1);
 }
 

@@ -8,6 +8,8 @@ use crate::time::{Millis, Timestamp};
 
 /// How long an ended run keeps its steps and tasks.
 pub(crate) const DETAILS_KEPT: Millis = Millis::from_secs(3600);
+/// How long it keeps them when there are very many.
+pub(crate) const DETAILS_KEPT_CROWDED: Millis = Millis::from_secs(60);
 /// How long the summary of a run is kept.
 pub(crate) const SUMMARY_KEPT: Millis = Millis::from_secs(30 * 24 * 3600);
 /// How long the answer to a keyed request is kept.
@@ -16,7 +18,9 @@ pub(crate) const REQUEST_KEPT: Millis = Millis::from_secs(24 * 3600);
 impl Change<'_> {
     /// Sees to it that an ended run is collapsed in time.
     pub(super) fn retain_run(&mut self, run: RunHandle) {
-        self.arm(self.now + DETAILS_KEPT, Timer::Collapse(run));
+        let crowded = self.state.records_of_runs() > self.state.limits.records / 2;
+        let kept = if crowded { DETAILS_KEPT_CROWDED } else { DETAILS_KEPT };
+        self.arm(self.now + kept, Timer::Collapse(run));
     }
 
     /// Replaces a run's steps and tasks by a summary. The summary comes first; a long run's records go over several

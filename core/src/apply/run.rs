@@ -10,11 +10,15 @@ use crate::transition::Phased;
 
 impl Change<'_> {
     pub(super) fn check_room_for_run(&self) -> Result<(), Refusal> {
-        let limit = self.state.limits.active_runs;
-        match self.state.index.active_runs.len() >= limit {
-            true => Err(Refusal::Full { what: "active runs of a cluster".into(), limit: limit as u64 }),
-            false => Ok(()),
+        let limits = self.state.limits;
+        let full = |what: &str, limit: usize| Err(Refusal::Full { what: what.into(), limit: limit as u64 });
+        if self.state.index.active_runs.len() >= limits.active_runs {
+            return full("active runs of a cluster", limits.active_runs);
         }
+        if self.state.records_of_runs() >= limits.records {
+            return full("steps, tasks and attempts of a cluster", limits.records);
+        }
+        Ok(())
     }
 
     /// Makes a run of a job's current version. A run that exists already, or did, is not made again.

@@ -10,6 +10,9 @@ pub(crate) struct Limits {
     pub(crate) array: u32,
     /// Runs that are not over.
     pub(crate) active_runs: usize,
+    /// Steps, tasks and attempts of all runs that are known in full. Beyond half of it ended runs are known in full for
+    /// a shorter time; beyond all of it there are no new runs.
+    pub(crate) records: usize,
     /// Summaries of runs that a job keeps.
     pub(crate) summaries_of_job: usize,
     /// Summaries that the cluster keeps.
@@ -29,6 +32,7 @@ impl Limits {
         transitions: TRANSITIONS_MAX,
         array: COUNT_MAX,
         active_runs: 500_000,
+        records: 10_000_000,
         summaries_of_job: 100,
         summaries: 1_000_000,
         outcomes_of_job: 1_000,

@@ -194,6 +194,7 @@ mod tests {
         Launch {
             attempt: AttemptHandle(7),
             name: "run.step.0.7".to_owned(),
+            boot_id: String::new(),
             dir: dir.to_owned(),
             program: Program::Docker { image: "any:1".to_owned(), command: Vec::new() },
             env: Vec::new(),

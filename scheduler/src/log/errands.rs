@@ -59,9 +59,10 @@ impl Log {
 
     /// Where clients and agents reach the leader; empty when that is not known.
     pub async fn leader_address(&self) -> String {
-        match self.run_errand(Errand::AskAddress(peer::AskAddress {})).await {
-            Ok(Answer::Address(address)) => address,
-            Ok(Answer::Applied(_) | Answer::TimeMs(_) | Answer::Hash(_)) | Err(_) => String::new(),
+        let leader = self.node.status().borrow().leader;
+        match leader {
+            Some(leader) => self.address_of(leader).await.unwrap_or_default(),
+            None => String::new(),
         }
     }
 

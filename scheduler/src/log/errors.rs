@@ -9,6 +9,9 @@ use crate::raft::transport;
 /// What is told of a leader that was asked in vain.
 pub(super) const UNANSWERED: &str = "the leader did not answer in time; ask again with the same key";
 
+/// When to come again to a server with which too much waits for the leader, in milliseconds.
+const QUEUE_RETRY_MS: u64 = 200;
+
 pub(super) fn of_propose(error: &ProposeError) -> ErrorDetail {
     match error {
         ProposeError::NotLeader { .. } => detail(ErrorCode::NotLeader, error.to_string()),
@@ -38,6 +41,10 @@ pub(super) fn of_transport(error: &transport::Error) -> ErrorDetail {
         transport::Error::NoLeader | transport::Error::UnknownMember(_) => {
             detail(ErrorCode::NoLeader, "no leader is known here; nothing was applied")
         }
+        transport::Error::Overloaded { .. } => ErrorDetail {
+            retry_after_ms: Some(QUEUE_RETRY_MS),
+            ..detail(ErrorCode::Overloaded, error.to_string())
+        },
         transport::Error::Unanswered { .. } => detail(ErrorCode::UnknownOutcome, UNANSWERED),
         transport::Error::Failed { status, .. } => status::from_status(status).unwrap_or_else(|| {
             // The connection may have been cut after the leader took it.

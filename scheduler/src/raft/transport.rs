@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use berth_proto::peer::peer_client::PeerClient;
 use prost::bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint};
@@ -80,6 +80,12 @@ pub enum Error {
         /// The member that was asked.
         member: MemberId,
     },
+    /// Too much waits for the member; it has not seen the request.
+    #[error("too many requests wait for member {member}")]
+    Overloaded {
+        /// The member that was to be asked.
+        member: MemberId,
+    },
     /// The member did not answer, or refused.
     #[error("member {member} did not answer the request")]
     Failed {
@@ -110,7 +116,7 @@ struct Peer {
     address: String,
     queue: mpsc::Sender<Bytes>,
     /// Requests for it as the leader.
-    forwards: mpsc::Sender<forward::Forwarded>,
+    requests: forward::Requests,
     queued: Arc<Backlog>,
     /// For everything but the raft stream, which has a connection of its own so that nothing delays it.
     channel: Channel,
@@ -232,14 +238,14 @@ impl Transport {
         self.shared.tasks.spawn(async move {
             ended.run_until_cancelled(link.run()).await;
         });
-        let (forwards, waiting) = mpsc::channel(forward::REQUESTS_WAITING);
+        let (requests, waiting) = forward::Requests::new();
         let forwarder =
             forward::Forwarder { shared: Arc::clone(&self.shared), channel: channel.clone(), waiting };
         let ended = gone.clone();
         self.shared.tasks.spawn(async move {
             ended.run_until_cancelled(forwarder.run()).await;
         });
-        Some(Peer { address, queue, queued, forwards, channel, gone })
+        Some(Peer { address, queue, queued, requests, channel, gone })
     }
 
     /// Queues a raft message; `false` if there is no such peer or no room.
@@ -247,12 +253,15 @@ impl Transport {
         self.shared.peers.load().get(&to).is_some_and(|peer| peer.offer(message))
     }
 
-    /// Asks a member to take a request; mostly the leader.
+    /// Asks a member to answer a small question, at once.
+    pub async fn ask(&self, member: MemberId, question: Bytes) -> Result<Bytes, Error> {
+        let answer = forward::ask(&self.shared, self.peer(member)?.channel, question).await;
+        answer.map_err(|status| failed(member, status))
+    }
+
+    /// Asks the leader to take a request, in line behind others.
     pub async fn forward(&self, member: MemberId, request: Bytes) -> Result<Bytes, Error> {
-        let forwards = self.peer(member)?.forwards;
-        let (reply, answer) = oneshot::channel();
-        // When the forwarder is gone, so is the peer, or this member stops.
-        let _ = forwards.send(forward::Forwarded { request, reply }).await;
+        let answer = self.peer(member)?.requests.offer(request).ok_or(Error::Overloaded { member })?;
         let gone = |_| tonic::Status::unavailable("the connection to the member is given up");
         answer.await.map_err(gone).flatten().map_err(|status| failed(member, status))
     }

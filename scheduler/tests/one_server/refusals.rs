@@ -70,10 +70,7 @@ async fn a_member_that_cannot_be_reached_by_its_address_is_not_added() {
     wait_for_leader(&house).await;
     let mut operator = OperatorClient::new(house.channel.clone());
     for address in ["", "10.0.0.4", "10.0.0.4:", ":7071", "10.0.0.4:0", "http://10.0.0.4:7071", "a b:1"] {
-        let answer = operator
-            .add_member(AddMemberRequest { address: address.into() })
-            .await
-            .unwrap_err();
+        let answer = operator.add_member(AddMemberRequest { address: address.into() }).await.unwrap_err();
         assert_eq!(answer.code(), Code::InvalidArgument, "{address}: {answer}");
         assert!(answer.message().contains("host:port"), "{address}: {answer}");
     }

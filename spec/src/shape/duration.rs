@@ -54,7 +54,8 @@ impl Shape for WithoutContact {
         if (STOP_AFTER_MIN..=MAX).contains(&span) {
             return Some(WithoutContact(span));
         }
-        let message = format!("{} is {span}: it must be from {STOP_AFTER_MIN} to {MAX}", quote(reader.field()));
+        let message =
+            format!("{} is {span}: it must be from {STOP_AFTER_MIN} to {MAX}", quote(reader.field()));
         let why = "a node is heard of every second and given up after 5s; less would stop tasks of a node in full contact";
         reader.note(reader.illegal(node.span, message).why(why));
         None

@@ -297,6 +297,7 @@ proptest! {
 
 const TINY: Limits = Limits {
     transitions: 3,
+    records: 60,
     summaries_of_job: 2,
     summaries: 3,
     outcomes_of_job: 2,

@@ -1,9 +1,10 @@
 use super::house::{House, a_job, a_task, every, submit};
-use crate::apply::retention::{DETAILS_KEPT, REQUEST_KEPT, SUMMARY_KEPT};
+use crate::apply::retention::{DETAILS_KEPT, DETAILS_KEPT_CROWDED, REQUEST_KEPT, SUMMARY_KEPT};
 use crate::command::Command;
 use crate::id::RequestId;
 use crate::job_spec::{Count, JobSpec, Overlap, TaskSpec};
 use crate::reason::EndReason;
+use crate::reply::{Refusal, Reply};
 use crate::time::Millis;
 
 #[test]
@@ -27,11 +28,36 @@ fn an_ended_run_becomes_a_summary_and_then_nothing() {
     assert!(tables.outputs.is_empty());
     let summary = tables.summaries.get(&id).unwrap();
     assert_eq!((summary.tasks, summary.succeeded, &summary.reason), (2, 1, &EndReason::FailedExit(9)));
-    assert_eq!(house.ask(Command::CancelRun { run: id }), crate::reply::Reply::Done);
+    assert_eq!(house.ask(Command::CancelRun { run: id }), Reply::Done);
 
     house.pass(SUMMARY_KEPT);
     house.advance();
     assert!(house.state.tables().summaries.is_empty());
+}
+
+#[test]
+fn the_records_of_runs_are_bounded_and_kept_for_less_time_when_there_are_many() {
+    let mut house = House::new();
+    house.state.limits.records = 8;
+    let node = house.node("n1");
+    let submit_one = |house: &mut House| {
+        let spec =
+            a_job("j", vec![a_task("a", &[]), a_task("b", &[0]), a_task("c", &[0]), a_task("d", &[0])]);
+        house.apply(Some(RequestId(1)), submit(spec, Some(RequestId(house.now.0.into())))).reply
+    };
+    let run = house
+        .run(a_job("j", vec![a_task("a", &[]), a_task("b", &[0]), a_task("c", &[0]), a_task("d", &[0])]));
+    for step in 0..2 {
+        let attempt = house.place(house.task(run, step, 0), node).unwrap();
+        house.end(attempt, EndReason::Succeeded);
+    }
+    assert_eq!(house.state.records_of_runs(), 8);
+    assert!(matches!(submit_one(&mut house), Reply::Refused(Refusal::Full { limit: 8, .. })));
+    house.ask(Command::CancelRun { run: house.state.run(run).id });
+    house.pass(DETAILS_KEPT_CROWDED);
+    house.advance();
+    assert_eq!(house.state.records_of_runs(), 0);
+    assert!(matches!(submit_one(&mut house), Reply::Submitted { .. }));
 }
 
 #[test]

@@ -142,9 +142,9 @@ impl<O: Send + 'static> NodeHandle<O> {
         self.while_it_leads(leader, FORWARD_WITHIN, self.transport.forward(leader, request)).await
     }
 
-    /// Hands a request to the [`transport::ForwardHandler`] of any member.
-    pub async fn ask(&self, member: MemberId, request: Bytes) -> Result<Bytes, transport::Error> {
-        let answer = tokio::time::timeout(READ_WITHIN, self.transport.forward(member, request)).await;
+    /// Hands a small question to the [`transport::ForwardHandler`] of any member, past the requests that wait.
+    pub async fn ask(&self, member: MemberId, question: Bytes) -> Result<Bytes, transport::Error> {
+        let answer = tokio::time::timeout(READ_WITHIN, self.transport.ask(member, question)).await;
         answer.unwrap_or(Err(transport::Error::Unanswered { member }))
     }
 

@@ -9,14 +9,18 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use prost::bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::{ForwardHandler, MESSAGE_BYTES_MAX, Shared, client};
+use crate::raft::backlog::Backlog;
 
-/// Requests that wait for one peer; whoever has more waits.
+/// Requests that wait for one peer. One more is refused, and so is one that makes them and those under way too long.
 pub(super) const REQUESTS_WAITING: usize = 4_096;
+/// Bytes of requests that wait or are under way.
+const REQUESTS_BYTES_MAX: usize = 64 << 20;
 /// Requests in one call, as long as they fit its bytes.
 const CALL_REQUESTS_MAX: usize = 256;
 /// A call takes nothing more once it is this long; with the longest request it stays under the limit.
@@ -26,11 +30,56 @@ const CALLS_MAX: usize = 8;
 
 /// One request, and who waits for its answer.
 pub(super) struct Forwarded {
-    pub(super) request: Bytes,
-    pub(super) reply: Asker,
+    request: Bytes,
+    asker: Asker,
 }
 
-type Asker = oneshot::Sender<Result<Bytes, Status>>;
+/// Who waits for the answer to a request.
+struct Asker {
+    reply: oneshot::Sender<Result<Bytes, Status>>,
+    _room: Room,
+}
+
+/// The bytes of a request count until it is answered.
+struct Room {
+    taken: Arc<Backlog>,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.remove(self.bytes);
+    }
+}
+
+/// Where requests for one peer wait.
+#[derive(Debug, Clone)]
+pub(super) struct Requests {
+    queue: mpsc::Sender<Forwarded>,
+    taken: Arc<Backlog>,
+}
+
+impl Requests {
+    pub(super) fn new() -> (Requests, mpsc::Receiver<Forwarded>) {
+        let (queue, waiting) = mpsc::channel(REQUESTS_WAITING);
+        (Requests { queue, taken: Arc::default() }, waiting)
+    }
+
+    /// Puts a request in line, and gives where its answer comes; `None` when there is no room. Nobody has seen it then.
+    pub(super) fn offer(&self, request: Bytes) -> Option<oneshot::Receiver<Result<Bytes, Status>>> {
+        let bytes = request.len();
+        if !self.taken.add(bytes, REQUESTS_BYTES_MAX) {
+            return None;
+        }
+        let room = Room { taken: Arc::clone(&self.taken), bytes };
+        let (reply, answer) = oneshot::channel();
+        match self.queue.try_send(Forwarded { request, asker: Asker { reply, _room: room } }) {
+            // When the forwarder is gone, so is the peer, or this member stops: the answer never comes.
+            Ok(()) | Err(TrySendError::Closed(_)) => Some(answer),
+            Err(TrySendError::Full(_)) => None,
+        }
+    }
+}
 
 /// Sends what is to be forwarded to one peer.
 pub(super) struct Forwarder {
@@ -72,10 +121,18 @@ impl Forwarder {
             answers.resize_with(askers.len(), || Err(Status::unknown("the leader left out an answer")));
             for (asker, answer) in askers.into_iter().zip(answers) {
                 // Who has stopped waiting is not told.
-                let _ = asker.send(answer);
+                let _ = asker.reply.send(answer);
             }
         }
     }
+}
+
+/// One question in a call of its own, past all that waits.
+pub(super) async fn ask(shared: &Shared, channel: Channel, question: Bytes) -> Result<Bytes, Status> {
+    let request = ForwardRequest { identity: Some(shared.own.clone()), requests: vec![question] };
+    let reply = client(channel).forward(request).await?.into_inner();
+    let answer = reply.answers.into_iter().next();
+    result_of(answer.ok_or_else(|| Status::unknown("the member left out its answer"))?)
 }
 
 /// The requests of one call, and who waits for each answer. Whoever has stopped waiting has tried again by now, or has
@@ -83,11 +140,11 @@ impl Forwarder {
 fn gather(first: Forwarded, waiting: &mut mpsc::Receiver<Forwarded>) -> (Vec<Bytes>, Vec<Asker>) {
     let (mut requests, mut askers, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
-    while let Some(Forwarded { request, reply }) = next {
-        if !reply.is_closed() {
+    while let Some(Forwarded { request, asker }) = next {
+        if !asker.reply.is_closed() {
             bytes += request.len();
             requests.push(request);
-            askers.push(reply);
+            askers.push(asker);
         }
         let room = bytes < CALL_BYTES && requests.len() < CALL_REQUESTS_MAX;
         next = if room { waiting.try_recv().ok() } else { None };
@@ -127,37 +184,49 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_carries_what_waits_and_nothing_whose_asker_has_gone() {
-        let (queue, mut waiting) = mpsc::channel(16);
+        let (requests, mut waiting) = Requests::new();
         let mut patient = Vec::new();
-        let mut ask = |request: &'static str, stays: bool| {
-            let (reply, answer) = oneshot::channel();
+        for (request, stays) in [("a", false), ("b", true), ("c", false), ("d", true), ("e", false)] {
+            let answer = requests.offer(Bytes::from_static(request.as_bytes())).unwrap();
             if stays {
                 patient.push(answer);
             }
-            Forwarded { request: Bytes::from_static(request.as_bytes()), reply }
-        };
-        for (request, stays) in [("b", true), ("c", false), ("d", true)] {
-            queue.send(ask(request, stays)).await.unwrap();
         }
-        let (requests, askers) = gather(ask("a", false), &mut waiting);
-        assert_eq!((requests, askers.len()), (vec![Bytes::from_static(b"b"), Bytes::from_static(b"d")], 2));
-        let (requests, _) = gather(ask("e", false), &mut waiting);
-        assert!(requests.is_empty(), "nobody waits for this call");
+        let first = waiting.recv().await.unwrap();
+        let (call, askers) = gather(first, &mut waiting);
+        assert_eq!((call, askers.len()), (vec![Bytes::from_static(b"b"), Bytes::from_static(b"d")], 2));
+        drop(requests.offer(Bytes::from_static(b"f")));
+        let last = waiting.recv().await.unwrap();
+        assert!(gather(last, &mut waiting).0.is_empty(), "nobody waits for this call");
     }
 
     #[tokio::test]
     async fn what_does_not_fit_a_call_waits_for_the_next() {
-        let (queue, mut waiting) = mpsc::channel(CALL_REQUESTS_MAX);
-        let mut answers = Vec::new();
-        let mut ask = || {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            Forwarded { request: Bytes::new(), reply }
-        };
-        for _ in 0..CALL_REQUESTS_MAX {
-            queue.send(ask()).await.unwrap();
-        }
-        let (requests, _askers) = gather(ask(), &mut waiting);
-        assert_eq!((requests.len(), waiting.len()), (CALL_REQUESTS_MAX, 1));
+        let (requests, mut waiting) = Requests::new();
+        let _answers: Vec<_> =
+            (0..=CALL_REQUESTS_MAX).map(|_| requests.offer(Bytes::new()).unwrap()).collect();
+        let first = waiting.recv().await.unwrap();
+        let (call, _askers) = gather(first, &mut waiting);
+        assert_eq!((call.len(), waiting.len()), (CALL_REQUESTS_MAX, 1));
+    }
+
+    #[tokio::test]
+    async fn requests_that_would_take_too_much_room_are_refused_until_others_are_answered() {
+        let (requests, mut waiting) = Requests::new();
+        let large = Bytes::from(vec![0; 1 << 20]);
+        let most = REQUESTS_BYTES_MAX >> 20;
+        let answers: Vec<_> = (0..most).map(|_| requests.offer(large.clone()).unwrap()).collect();
+        assert!(requests.offer(large.clone()).is_none());
+        let first = waiting.recv().await.unwrap();
+        let (_, askers) = gather(first, &mut waiting);
+        assert!(requests.offer(large.clone()).is_none(), "those under way count too");
+        drop(askers);
+        assert!(requests.offer(large).is_some());
+        drop(answers);
+
+        let (requests, _waiting) = Requests::new();
+        let answers: Vec<_> = (0..REQUESTS_WAITING).map(|_| requests.offer(Bytes::new()).unwrap()).collect();
+        assert!(requests.offer(Bytes::new()).is_none());
+        drop(answers);
     }
 }
