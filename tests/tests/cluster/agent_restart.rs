@@ -1,17 +1,18 @@
 //! An agent that is killed while its tasks run.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use berth_client::api::end_reason::Kind;
-use berth_client::{Submit, TaskFilter};
+use berth_client::{EndReason, Submit, TaskFilter};
 
 use crate::attempts;
 use crate::cluster::with_cluster;
+use crate::silent_engine::SilentEngine;
 use crate::specs;
 use crate::waiting::until;
 
@@ -84,6 +85,49 @@ fn fifty_tasks_outlive_the_kill_of_their_agent_and_their_exits_are_true() {
             "{} tasks went on with the same processes, {UNSEEN} ended unseen; all exits are true",
             after.len()
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_docker_engine_that_hangs_when_an_agent_starts_costs_no_exec_task_its_node() {
+    with_cluster(1, async |cluster| {
+        let engine = SilentEngine::new(cluster.path());
+        engine.greet(true);
+        let agent = cluster.add_agent("a", "5")?;
+        // Made without an engine, so that the socket can be told.
+        cluster.kill_agent(agent)?;
+        cluster.agents[agent].docker = Some(engine.socket.clone());
+        cluster.start_agent(agent)?;
+        let data = cluster.agents[agent].data_dir.clone();
+        let gate = cluster.directory("gates")?.join("gate");
+        ensure!(Command::new("mkfifo").arg(&gate).status()?.success());
+        let client = cluster.client()?;
+        let line = format!(": < {}", gate.display());
+        let submit = Submit::spec(specs::shell("waits", 1, "100m", &line)?).start();
+        let run = client.submit(submit).await?.run.context("a run was asked for")?;
+        client.submit(Submit::spec(specs::container("hangs")?).start()).await?;
+        until("a task that runs and a container that is begun", MINUTE, async || {
+            let both = attempts::running(&data)?.len() == 1 && attempts::containers(&data) == 1;
+            Ok(both.then_some(()))
+        })
+        .await?;
+
+        cluster.kill_agent(agent)?;
+        let log = cluster.agents[agent].data_dir.with_extension("log");
+        let welcomes = || anyhow::Ok(fs::read_to_string(&log)?.matches("has welcomed the agent").count());
+        let (before, begun) = (welcomes()?, Instant::now());
+        cluster.start_agent(agent)?;
+        // An agent that looks at its attempts for longer than its lease has lost them.
+        until("the welcome of the new agent", MINUTE, async || Ok((welcomes()? > before).then_some(())))
+            .await?;
+        println!("the agent was welcomed {:?} after its start", begun.elapsed());
+        open(&gate)?;
+        let result = client.wait(&run).await?;
+        ensure!(result.reason == EndReason::Succeeded, "{}", result.reason);
+        for task in client.tasks(&run, TaskFilter::default()).collect().await? {
+            ensure!(task.attempts.len() == 1, "it was tried {:?}", task.attempts);
+        }
         Ok(())
     });
 }

@@ -51,6 +51,11 @@ pub(crate) fn kill_all(data_dir: &Path) {
     }
 }
 
+/// How many attempts the docker executor has begun there.
+pub(crate) fn containers(data_dir: &Path) -> usize {
+    directories(data_dir).iter().filter(|dir| dir.join("container.rec").exists()).count()
+}
+
 fn attempts(data_dir: &Path) -> PathBuf {
     data_dir.join("attempts")
 }

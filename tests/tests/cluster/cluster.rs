@@ -51,6 +51,8 @@ pub(crate) struct Agent {
     pub(crate) metrics: SocketAddr,
     cpu: String,
     cgroup: String,
+    /// The socket of its Docker engine, if it offers one; to be set before a start.
+    pub(crate) docker: Option<PathBuf>,
     pub(crate) daemon: Option<Daemon>,
 }
 
@@ -212,6 +214,7 @@ impl Cluster {
             metrics: ports::free(),
             cpu: cpu.to_owned(),
             cgroup,
+            docker: None,
             daemon: None,
         });
         let at = self.agents.len() - 1;
@@ -229,6 +232,9 @@ impl Cluster {
         command.arg("--data-dir").arg(&agent.data_dir).arg("--shared-dir").arg(shared).stdout(Stdio::null());
         command.env("BERTH_SERVER", endpoints).env("BERTH_AGENT_CPU", &agent.cpu);
         command.env("BERTH_AGENT_CGROUP", &agent.cgroup).env("BERTH_AGENT_EXECUTORS", "exec");
+        if let Some(socket) = &agent.docker {
+            command.env("BERTH_AGENT_EXECUTORS", "exec,docker").env("BERTH_AGENT_DOCKER_SOCKET", socket);
+        }
         agent.daemon = Some(Daemon::start(&format!("agent {}", agent.name), &mut command, &log)?);
         Ok(())
     }

@@ -19,6 +19,8 @@ mod attempts;
 mod control_groups;
 mod daemon;
 mod ports;
+#[path = "../../../executors/tests/support/silent_engine.rs"]
+mod silent_engine;
 
 mod cluster;
 mod specs;

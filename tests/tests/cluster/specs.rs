@@ -19,6 +19,15 @@ pub(crate) fn shell(name: &str, count: u32, cpu: &str, line: &str) -> Result<Job
     Ok(berth_client::parse_spec(name, &text)?)
 }
 
+/// A job of one container.
+pub(crate) fn container(name: &str) -> Result<JobSpec> {
+    let text = format!(
+        "apiVersion: berth/v1\nkind: Job\nname: {name}\ntenant: default\ntasks:\n  - name: work\n    \
+         docker: {{ image: \"any:1\" }}\n    resources: {{ cpu: 100m, memory: 16Mi }}\n"
+    );
+    Ok(berth_client::parse_spec(name, &text)?)
+}
+
 /// Copies the word count with its scripts and texts into a directory.
 pub(crate) fn copy_word_count(to: &Path) -> Result<()> {
     let from = programs::repository().join("examples");
