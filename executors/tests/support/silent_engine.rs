@@ -17,7 +17,7 @@ impl SilentEngine {
     /// Listens in this directory. Its threads end with the test's process.
     pub(crate) fn new(dir: &Path) -> SilentEngine {
         let socket = dir.join("engine.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
+        let listener = UnixListener::bind(&socket).expect("the directory is new");
         let greets = Arc::new(AtomicBool::new(false));
         let engine = SilentEngine { socket, greets: Arc::clone(&greets) };
         thread::spawn(move || {
