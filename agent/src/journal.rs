@@ -21,7 +21,7 @@ use berth_core::id::{AttemptHandle, JournalId};
 use berth_core::time::Timestamp;
 use berth_proto::agent as wire;
 use berth_proto::convert::{order, report};
-use berth_shim::record::{self, Record};
+use berth_shim::record::{self, Contact, Record};
 use prost::Message;
 
 pub use records::{State, StopCause};
@@ -29,7 +29,7 @@ pub use records::{State, StopCause};
 use crate::clock::Boot;
 use crate::disk::{Disk, Durability, NewDir};
 use crate::message::{Known, Order};
-use records::{Contact, Forgotten, Head, Reported};
+use records::{Forgotten, Head, Reported};
 
 mod frame;
 mod records;
@@ -44,7 +44,8 @@ const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 const JOURNAL: &str = "journal";
 const REPORTED: &str = "reported";
-const CONTACT: &str = "contact";
+/// The file that says when the servers were last heard of, for supervisors of attempts to read.
+pub const CONTACT: &str = "contact";
 const SPEC: &str = "spec";
 const STATE: &str = "state";
 const END: &str = "end";
@@ -137,7 +138,7 @@ impl<D: Disk> Journal<D> {
         let reported = read::<Reported>(&disk, REPORTED)?.filter(|_| begun).map_or(0, |reported| reported.0);
         let contact = read::<Contact>(&disk, CONTACT)?
             .filter(|contact| begun && contact.boot_id == boot_id)
-            .map(|contact| contact.at);
+            .map(|contact| Boot(contact.at_ms));
         let mut attempts = Vec::new();
         for name in disk.list(ATTEMPTS).map_err(|source| failed_read(ATTEMPTS, source))? {
             match read_attempt(&disk, &name)? {
@@ -206,7 +207,7 @@ impl<D: Disk> Journal<D> {
     /// It cannot be written.
     pub fn note_contact(&mut self, at: Boot) -> Result<(), Error> {
         self.contact = Some(at);
-        let contact = Contact { at, boot_id: self.boot_id.clone() };
+        let contact = Contact { at_ms: at.0, boot_id: self.boot_id.clone() };
         self.write(CONTACT, &contact.encode())
     }
 

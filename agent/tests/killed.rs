@@ -1,5 +1,6 @@
 //! An agent is killed while fifty tasks run; the next one finds the same processes and all their true exits. Where the data
-//! directory was wiped in between, they have no record any more, and the next one ends them.
+//! directory was wiped in between, they have no record any more, and the next one ends them. Where no next one comes, tasks
+//! on a leash end by themselves.
 //!
 //! One binary: the test, the agent that is killed, and the shims. The leader is played by the drive loop.
 
@@ -22,7 +23,7 @@ use berth_agent::session::SessionId;
 use berth_agent::supervisor::{Config, Input, Opened, Output, Supervisor};
 use berth_core::command::AttemptUpdate;
 use berth_core::id::{AttemptHandle, ClusterId, EntryId, JournalId, NodeEpoch, RunId};
-use berth_core::job_spec::{ExecutorKind, OnDisconnect};
+use berth_core::job_spec::{ExecutorKind, OnDisconnect, STOP_AFTER_MIN};
 use berth_core::model::NodeFacts;
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
@@ -31,6 +32,8 @@ use berth_executors::executor::{Event, Executor, Health, Isolation};
 use berth_proto::convert::order::{Labels, Limits};
 
 const TASKS: u64 = 50;
+/// The attempt that does not go on without contact.
+const LEASHED: u64 = TASKS + 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first argument that makes this program the agent to be killed.
 const AGENT: &str = "agent-to-be-killed";
@@ -51,6 +54,8 @@ fn main() -> ExitCode {
             println!("a_killed_agents_tasks_go_on_and_their_exits_are_true: ok");
             what_runs_without_a_record_is_killed_after_a_minute();
             println!("what_runs_without_a_record_is_killed_after_a_minute: ok");
+            a_task_on_a_leash_ends_though_its_agent_is_gone();
+            println!("a_task_on_a_leash_ends_though_its_agent_is_gone: ok");
         }
     }
     ExitCode::SUCCESS
@@ -152,6 +157,30 @@ fn what_runs_without_a_record_is_killed_after_a_minute() {
     remove_groups(Path::new("/sys/fs/cgroup"), &group);
 }
 
+fn a_task_on_a_leash_ends_though_its_agent_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let group = format!("berth-leash-{}", std::process::id());
+    live_and_be_killed(home.path(), &group, LEASHED);
+    let began = Instant::now();
+    let record = |attempt: u64| home.path().join(format!("attempts/a{attempt}/exit.rec"));
+    while !record(LEASHED).exists() {
+        assert!(began.elapsed() < PATIENCE, "it still runs");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("ended {} ms after its agent", began.elapsed().as_millis());
+    assert!(began.elapsed() > Duration::from_secs(3), "it was stopped too soon");
+    assert!(!record(1).exists(), "the others go on");
+    (1..LEASHED).for_each(|number| std::fs::write(home.path().join(format!("go{number}")), "").unwrap());
+    let mut agent = Agent::up(home.path(), &group);
+    agent.welcome();
+    agent.desire((1..=LEASHED).map(|attempt| order(attempt, home.path())).collect());
+    agent.drive(|agent| agent.ends.len() == usize::try_from(LEASHED).unwrap());
+    assert_eq!(agent.ends[&LEASHED], EndReason::NodeLost);
+    agent.forget();
+    drop(agent);
+    remove_groups(Path::new("/sys/fs/cgroup"), &group);
+}
+
 fn lacks_control_groups(executor: &ExecExecutor) -> bool {
     matches!(executor.health(), Health::Ready { missing, .. } if missing.contains(&Isolation::ControlGroups))
 }
@@ -195,7 +224,10 @@ fn order(attempt: u64, dir: &Path) -> Order {
         run_dir: None,
         timeout: None,
         stop_grace: Millis(100),
-        on_disconnect: OnDisconnect::Keep,
+        on_disconnect: match attempt {
+            LEASHED => OnDisconnect::StopAfter(STOP_AFTER_MIN),
+            _ => OnDisconnect::Keep,
+        },
         labels: Labels {
             tenant: "t".into(),
             job: "j".into(),

@@ -113,6 +113,7 @@ impl<'h> Run<'h> {
             env: Vec::new(),
             run_dir: None,
             limits: Limits { cpu_milli: 100, memory_max: Some(256 << 20), pids_max: 64 },
+            leash: None,
         })
     }
 

@@ -37,6 +37,7 @@ pub(crate) fn end(dir: &Path, record: ExitRecord) -> End {
         Outcome::Exited(_) | Outcome::Signalled(_) if record.oom => EndReason::OomKilled,
         Outcome::Exited(code) => EndReason::FailedExit(code),
         Outcome::Signalled(signal) => EndReason::FailedSignal(signal),
+        Outcome::Disconnected => EndReason::NodeLost,
         Outcome::NotStarted(cause) => EndReason::StartFailed(cause.into()),
     };
     let output = match output(&dir.join(OUTPUT_FILE)) {

@@ -55,6 +55,20 @@ pub struct Launch {
     pub run_dir: Option<PathBuf>,
     /// What it may use.
     pub limits: Limits,
+    /// How long it goes on without contact to the servers; `None` for as long as it takes.
+    pub leash: Option<Leash>,
+}
+
+/// How long an attempt goes on without contact to the servers. The agent stops it then; an executor whose attempts have
+/// a supervisor of their own has that one do so as well, because the agent may be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leash {
+    /// How long.
+    pub span: Millis,
+    /// Between the request to stop and the kill.
+    pub grace: Millis,
+    /// The file in which the agent notes its last contact.
+    pub contact: PathBuf,
 }
 
 /// What an executor tells the agent, in order for one attempt.

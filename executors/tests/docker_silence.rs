@@ -46,6 +46,7 @@ fn launch(ground: &Ground) -> Launch {
         env: Vec::new(),
         run_dir: None,
         limits: Limits { cpu_milli: 100, memory_max: None, pids_max: 64 },
+        leash: None,
     }
 }
 

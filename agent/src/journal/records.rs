@@ -18,13 +18,6 @@ pub(super) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reported(pub(super) u64);
 
-/// The file `contact`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Contact {
-    pub(super) at: Boot,
-    pub(super) boot_id: String,
-}
-
 /// The file `forgotten`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Forgotten(pub(super) Timestamp);
@@ -100,21 +93,6 @@ impl Record for Reported {
 
     fn from_fields(fields: &Fields) -> Result<Self, Error> {
         Ok(Reported(fields.need("up_to")?))
-    }
-}
-
-impl Record for Contact {
-    const KIND: &'static str = "contact";
-
-    fn fields(&self) -> Fields {
-        let mut fields = Fields::default();
-        fields.put("at", self.at.0);
-        fields.put("boot", &self.boot_id);
-        fields
-    }
-
-    fn from_fields(fields: &Fields) -> Result<Self, Error> {
-        Ok(Contact { at: Boot(fields.need("at")?), boot_id: fields.need("boot")? })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use berth_core::command::AttemptUpdate;
 use berth_core::id::AttemptHandle;
+use berth_core::job_spec::OnDisconnect;
 use berth_core::model::Usage;
 use berth_core::reason::EndReason;
 use berth_core::time::Millis;
@@ -117,7 +118,8 @@ impl<D: Disk> Supervisor<D> {
             };
             self.attempts.insert(order.attempt, attempt);
         }
-        Ok(())
+        // Before a leash is looked at, by the next agent or by a supervisor: until now nobody may have needed this.
+        self.note_contact()
     }
 
     /// Why this node cannot run it, whatever the server thinks.
@@ -251,6 +253,14 @@ pub(super) fn executor_launch(
             cpu_milli: launch.limits.cpu_milli.unwrap_or(0),
             memory_max: launch.limits.memory_max,
             pids_max: launch.limits.pids,
+        },
+        leash: match launch.on_disconnect {
+            OnDisconnect::Keep => None,
+            OnDisconnect::StopAfter(span) => Some(executor::Leash {
+                span,
+                grace: launch.stop_grace,
+                contact: config.data_dir.join(journal::CONTACT),
+            }),
         },
     }
 }

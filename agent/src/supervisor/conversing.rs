@@ -117,8 +117,8 @@ impl<D: Disk> Supervisor<D> {
         out.push(Output::HangUp { session });
     }
 
-    /// After a restart in the same boot, attempts on a leash are counted from here on.
-    fn note_contact(&mut self) -> Result<(), journal::Error> {
+    /// When the agent is gone, or was restarted in the same boot, attempts on a leash are counted from here on.
+    pub(super) fn note_contact(&mut self) -> Result<(), journal::Error> {
         let contact = self.session.contact();
         let noted = self.journal.contact().is_some_and(|noted| contact < noted + CONTACT_EVERY);
         if noted || self.attempts.leashes().next().is_none() {

@@ -27,6 +27,7 @@ mod entry;
 pub mod group;
 mod init;
 mod launch;
+mod leash;
 pub mod log;
 mod probe;
 pub mod process;

@@ -14,10 +14,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub use contact::Contact;
 pub use exit::{ExitRecord, LogEnds, Outcome};
-pub use order::{LogSizes, Order};
+pub use order::{LeashOrder, LogSizes, Order};
 pub use run::RunRecord;
 
+mod contact;
 mod exit;
 mod order;
 mod run;

@@ -26,6 +26,11 @@ impl Stopping {
         self.child.as_raw()
     }
 
+    /// True once the task was asked to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// When the grace of the last stop is over.
     pub(crate) fn kill_at(&self) -> Option<Instant> {
         self.kill_at

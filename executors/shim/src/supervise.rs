@@ -15,6 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::control::Server;
 use crate::init;
 use crate::launch::Task;
+use crate::leash::Leash;
 use crate::log::{Stream, Writer};
 use crate::process::{Pidfd, Process};
 use crate::record::{LogEnds, Order, Outcome};
@@ -63,6 +64,9 @@ pub(crate) struct Supervisor<'a> {
     control: Server,
     signals: SignalFd,
     end_with: Option<Pidfd>,
+    leash: Option<Leash>,
+    /// The leash was what ended the task.
+    disconnected: bool,
     /// How the shim's child ended.
     ended: Option<Ended>,
     buffer: Vec<u8>,
@@ -88,6 +92,8 @@ impl<'a> Supervisor<'a> {
             control,
             signals,
             end_with: None,
+            leash: order.leash.clone().map(|leash| Leash::new(leash, order.boot_id.clone())),
+            disconnected: false,
             ended: None,
             buffer: vec![0; PUMP_BYTES],
         };
@@ -103,7 +109,8 @@ impl<'a> Supervisor<'a> {
     pub(crate) fn run(&mut self) -> Seen {
         self.reap();
         while self.ended.is_none() {
-            let owner_gone = self.wait(self.stopping.kill_at());
+            let look_at = self.leash.as_ref().map(Leash::look_at);
+            let owner_gone = self.wait([self.stopping.kill_at(), look_at].into_iter().flatten().min());
             self.reap();
             self.pump();
             if self.ended.is_some() {
@@ -114,6 +121,10 @@ impl<'a> Supervisor<'a> {
             if owner_gone {
                 self.end_with = None;
                 self.stopping.stop(ORPHAN_GRACE);
+            }
+            if let Some(leash) = self.leash.take_if(Leash::is_over) {
+                self.disconnected = !self.stopping.is_stopping();
+                self.stopping.stop(leash.grace());
             }
             if self.stopping.kill_is_due() {
                 self.kill_all();
@@ -221,6 +232,9 @@ impl<'a> Supervisor<'a> {
     /// How the program ended: as the init saw it, or if the init did not live to tell, as the shim
     /// saw the init end.
     fn outcome(&mut self) -> Outcome {
+        if self.disconnected {
+            return Outcome::Disconnected;
+        }
         let mut told = [0; 5];
         let told = match &mut self.status {
             Some(status) => status.read_exact(&mut told).ok().and_then(|()| init::decode(told)),

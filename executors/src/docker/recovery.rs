@@ -200,6 +200,7 @@ mod tests {
             env: Vec::new(),
             run_dir: None,
             limits: Limits { cpu_milli: 100, memory_max: None, pids_max: 64 },
+            leash: None,
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::Receiver;
 use berth_core::reason::EndReason;
 use berth_shim::group::Groups;
 use berth_shim::process::Pidfd;
-use berth_shim::record::{ORDER_FILE, Order, Record};
+use berth_shim::record::{LeashOrder, ORDER_FILE, Order, Record};
 use berth_shim::{DEFAULT_PATH, TMP_DIR, WORK_DIR};
 
 use super::Machine;
@@ -150,6 +150,11 @@ impl Launcher {
             groups: Groups::default(),
             shim_groups: Vec::new(),
             end_with: self.machine.config.end_with,
+            leash: launch.leash.as_ref().map(|leash| LeashOrder {
+                span_ms: leash.span.0,
+                grace_ms: leash.grace.0,
+                contact: leash.contact.clone(),
+            }),
             open_files: self.machine.config.open_files,
             log: self.machine.config.log,
         })

@@ -69,6 +69,7 @@ fn launch(attempt: u64, runs_for: u64) -> Launch {
         env: Vec::new(),
         run_dir: None,
         limits: Limits { cpu_milli: 0, memory_max: None, pids_max: 1 },
+        leash: None,
     }
 }
 

@@ -57,6 +57,7 @@ impl Run {
             env: Vec::new(),
             run_dir: None,
             limits: Limits { cpu_milli: 500, memory_max: Some(64 << 20), pids_max: 100 },
+            leash: None,
         };
         self.executor.start(launch.clone());
         match self.events.recv_timeout(PATIENCE).unwrap() {

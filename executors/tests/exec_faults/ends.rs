@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use berth_core::reason::EndReason;
 use berth_core::time::{Millis, Timestamp};
 use berth_executors::exec::IsolationChoice::{self, Best, Plain};
-use berth_executors::executor::{Event, Executor};
-use berth_shim::process::Process;
-use berth_shim::record::{EXIT_FILE, RUN_FILE, Record, RunRecord};
+use berth_executors::executor::{Event, Executor, Found, Leash};
+use berth_shim::clock;
+use berth_shim::process::{Process, boot_id};
+use berth_shim::record::{Contact, EXIT_FILE, RUN_FILE, Record, RunRecord};
 use nix::sys::signal::Signal;
 
 use crate::exec_ground::{ExecGround, PATIENCE, has_cgroups, wait_for};
@@ -99,6 +100,44 @@ fn a_task_ends_with_the_process_it_is_tied_to() {
         owner.wait().unwrap();
         assert!(!agent.wait_ended(&launch).reason.is_success());
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}
+
+fn note_contact(file: &Path) {
+    let contact = Contact { at_ms: clock::boot_ms(), boot_id: boot_id().unwrap() };
+    contact.write_atomically(file).unwrap();
+}
+
+#[test]
+fn a_task_on_a_leash_ends_though_no_agent_is_there() {
+    for isolation in [Best, Plain] {
+        let ground = ExecGround::new(isolation);
+        let mut agent = ground.start();
+        let contact = ground.path().join("contact");
+        note_contact(&contact);
+        let mut launch = ground.script("trap '' TERM; while :; do sleep 0.1; done");
+        let (span, grace) = (Millis(1_000), Millis(300));
+        launch.leash = Some(Leash { span, grace, contact: contact.clone() });
+        agent.executor.start(launch.clone());
+        agent.wait_started(&launch);
+        drop(agent);
+        // Whoever notes contact keeps it alive, for longer than it would live without.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(4) {
+            note_contact(&contact);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(!launch.dir.join(EXIT_FILE).exists());
+        let began = Instant::now();
+        wait_for("the end of the leash", || launch.dir.join(EXIT_FILE).exists());
+        assert!(began.elapsed() >= Duration::from_millis(1_000) && began.elapsed() < Duration::from_secs(10));
+        let mut later = ground.start();
+        match later.executor.recover(vec![launch.clone()]).pop() {
+            Some(Found::Ended { end, .. }) => assert_eq!(end.reason, EndReason::NodeLost),
+            // It leaves a moment after its record.
+            Some(Found::Running { .. }) | None => panic!("not ended"),
+        }
+        later.executor.remove(launch.attempt);
     }
 }
 

@@ -61,6 +61,7 @@ fn an_order(boot_id: String) -> Order {
         groups: Default::default(),
         shim_groups: vec![],
         end_with: None,
+        leash: None,
         open_files: None,
         log: Default::default(),
     }

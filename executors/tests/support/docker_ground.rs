@@ -95,6 +95,7 @@ impl DockerGround {
             env: Vec::new(),
             run_dir: None,
             limits: Limits { cpu_milli: 100, memory_max: Some(64 << 20), pids_max: 64 },
+            leash: None,
         }
     }
 

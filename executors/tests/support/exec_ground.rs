@@ -88,6 +88,7 @@ impl ExecGround {
             env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
             run_dir: None,
             limits: Limits { cpu_milli: 100, memory_max: Some(256 << 20), pids_max: 64 },
+            leash: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The session: fence, reports, contact, dialing.
 
+use berth_shim::record::Record as _;
+
 use super::*;
 use crate::message::Refusal;
 
@@ -139,6 +141,27 @@ fn a_leash_goes_on_over_a_restart_of_the_agent() {
     bench.pass(8_000).unwrap();
     bench.up(disk).unwrap();
     bench.pass(2_500).unwrap();
+    assert_eq!(bench.world.running(), []);
+}
+
+#[test]
+fn a_leash_counts_from_the_last_contact_also_when_the_agent_dies_at_once() {
+    let mut bench = Bench::connected();
+    let mut launch = a_launch();
+    launch.program =
+        crate::message::Program::Fake { runs_for: Millis(600_000), exit_code: 0, output: String::new() };
+    launch.on_disconnect = OnDisconnect::StopAfter(Millis(10_000));
+    // As long as nobody is on a leash, nobody notes the contact.
+    bench.pass(3_600_000).unwrap();
+    bench.desire(false, vec![start_of(1, launch)]).unwrap();
+    let contact = bench.supervisor().session.contact();
+    let disk = bench.down();
+    let noted = berth_shim::record::Contact::decode(&disk.read(journal::CONTACT).unwrap().unwrap()).unwrap();
+    assert_eq!((noted.at_ms, noted.boot_id.as_str()), (contact.0, "boot"));
+    bench.pass(8_000).unwrap();
+    bench.up(disk).unwrap();
+    assert_eq!(bench.world.running().len(), 1);
+    bench.pass(2_000).unwrap();
     assert_eq!(bench.world.running(), []);
 }
 

@@ -10,6 +10,8 @@ pub enum Outcome {
     Exited(i32),
     /// By a signal.
     Signalled(i32),
+    /// It was stopped because there was no contact to the servers for longer than it goes on without.
+    Disconnected,
     /// It never began; the text says why.
     NotStarted(String),
 }
@@ -79,6 +81,11 @@ impl Record for ExitRecord {
         match &self.outcome {
             Outcome::Exited(code) => fields.put("exit_code", code),
             Outcome::Signalled(signal) => fields.put("signal", signal),
+            Outcome::Disconnected => {
+                // What an older agent makes of it.
+                fields.put("signal", libc::SIGTERM);
+                fields.put("disconnected", true);
+            }
             Outcome::NotStarted(cause) => fields.put("not_started", cause),
         }
         fields.put("oom", self.oom);
@@ -95,7 +102,9 @@ impl Record for ExitRecord {
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, Error> {
-        let outcome = if let Some(code) = fields.get("exit_code")? {
+        let outcome = if fields.get("disconnected")?.unwrap_or(false) {
+            Outcome::Disconnected
+        } else if let Some(code) = fields.get("exit_code")? {
             Outcome::Exited(code)
         } else if let Some(signal) = fields.get("signal")? {
             Outcome::Signalled(signal)

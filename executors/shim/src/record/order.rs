@@ -42,10 +42,23 @@ pub struct Order {
     pub shim_groups: Vec<PathBuf>,
     /// When this process ends, the task is stopped.
     pub end_with: Option<Process>,
+    /// How long it goes on without contact to the servers; `None` for as long as it takes.
+    pub leash: Option<LeashOrder>,
     /// How many files the task may have open until it asks for more; `None` for as many as the agent.
     pub open_files: Option<u64>,
     /// Bounds of the log.
     pub log: LogSizes,
+}
+
+/// How long a task goes on without contact to the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeashOrder {
+    /// So many milliseconds after the last contact it is stopped.
+    pub span_ms: u64,
+    /// So many milliseconds after that it is killed.
+    pub grace_ms: u64,
+    /// The file that says when the last contact was, a [`Contact`](super::Contact).
+    pub contact: PathBuf,
 }
 
 impl Record for Order {
@@ -71,6 +84,11 @@ impl Record for Order {
             fields.put("end_with_pid", process.pid);
             fields.put("end_with_ticks", process.start_ticks);
         }
+        if let Some(leash) = &self.leash {
+            fields.put("leash", leash.span_ms);
+            fields.put("leash_grace", leash.grace_ms);
+            fields.put("leash_contact", leash.contact.display());
+        }
         fields.put_some("open_files", self.open_files);
         fields.put("segment_bytes", self.log.segment_bytes);
         fields.put("segments", self.log.segments);
@@ -91,6 +109,14 @@ impl Record for Order {
             Some(pid) => Some(Process { pid, start_ticks: fields.need("end_with_ticks")? }),
             None => None,
         };
+        let leash = match fields.get("leash")? {
+            Some(span_ms) => Some(LeashOrder {
+                span_ms,
+                grace_ms: fields.need("leash_grace")?,
+                contact: fields.need("leash_contact")?,
+            }),
+            None => None,
+        };
         Ok(Order {
             attempt: fields.need("attempt")?,
             name: fields.need("name")?,
@@ -101,6 +127,7 @@ impl Record for Order {
             groups: Groups::take(fields),
             shim_groups: fields.all("shim_group").map(PathBuf::from).collect(),
             end_with,
+            leash,
             open_files: fields.get("open_files")?,
             log: LogSizes {
                 segment_bytes: fields.need("segment_bytes")?,

@@ -13,6 +13,7 @@ fn an_order() -> Order {
         groups: Groups { unified: Some("/g/u".into()), v1: [("memory".to_owned(), "/g/m".into())].into() },
         shim_groups: vec!["/g/shims".into()],
         end_with: Some(Process { pid: 3, start_ticks: 9 }),
+        leash: Some(LeashOrder { span_ms: 30_000, grace_ms: 500, contact: "/data/contact".into() }),
         open_files: Some(1024),
         log: LogSizes::default(),
     }
@@ -35,6 +36,8 @@ fn a_record_reads_back_what_was_written() {
         log_ends: LogEnds { stdout: Some(5), stderr: None },
     };
     assert_eq!(ExitRecord::decode(&exit.encode()).unwrap(), exit);
+    let disconnected = ExitRecord { outcome: Outcome::Disconnected, ..exit };
+    assert_eq!(ExitRecord::decode(&disconnected.encode()).unwrap(), disconnected);
 }
 
 #[test]
