@@ -9,7 +9,7 @@ use berth_core::id::AttemptHandle;
 use berth_core::job_spec::ExecutorKind;
 use berth_core::reason::EndReason;
 use berth_daemon::tasks::{OnFailure, Tasks};
-use berth_executors::executor::{End, Event, Executor, Home, Launch};
+use berth_executors::executor::{End, Event, Executor, Health, Home, Launch};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
@@ -27,8 +27,8 @@ use crate::wire;
 
 /// How often the machine is looked at again.
 const PROBE_EVERY: Duration = Duration::from_secs(60);
-/// When it is first: the start waits for no slow executor, which may be ready by now.
-const FIRST_PROBE: Duration = Duration::from_secs(5);
+/// How often while an executor is not ready, and first: the start waits for no slow one.
+const PROBE_AGAIN: Duration = Duration::from_secs(5);
 /// How often executors are asked for what belongs to no attempt.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the trash is emptied.
@@ -84,7 +84,7 @@ impl Driver {
             deps,
             executors,
             connection: None,
-            probe_at: now + FIRST_PROBE,
+            probe_at: now + PROBE_AGAIN,
             upkeep_at: now + Duration::from_secs(5),
             sweep_at: now,
             upkeep_turn: 0,
@@ -175,10 +175,11 @@ impl Driver {
     fn time_has_passed(&mut self) -> Result<(), journal::Error> {
         let now = Instant::now();
         if now >= self.probe_at {
-            self.probe_at = now + PROBE_EVERY;
             let offered = self.executors.iter().filter(|(kind, _)| self.deps.offered.contains(kind));
-            let health = offered.map(|(kind, executor)| (*kind, executor.health()));
-            let facts = Box::new(self.deps.inventory.facts(health));
+            let health: Vec<_> = offered.map(|(kind, executor)| (*kind, executor.health())).collect();
+            let all_ready = health.iter().all(|(_, health)| matches!(health, Health::Ready { .. }));
+            self.probe_at = now + if all_ready { PROBE_EVERY } else { PROBE_AGAIN };
+            let facts = Box::new(self.deps.inventory.facts(health.into_iter()));
             self.handle(Input::Facts(facts))?;
         }
         if now >= self.upkeep_at {

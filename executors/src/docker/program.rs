@@ -3,13 +3,12 @@
 //! The engine starts an init, and that would end with code 127 if it did not find the program. Asked
 //! before, a missing program is what it is: a task that cannot be started.
 
+use berth_shim::{DEFAULT_PATH, WORK_DIR};
 use bollard::models::ImageConfig;
 
 use super::engine::{Engine, Error};
 use crate::executor::Launch;
 
-/// Where engines let programs be looked for when nobody says where.
-const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The permissions of which an executable file has one.
 const EXECUTABLE: u32 = 0o111;
 /// Go's bit of a directory.
@@ -58,13 +57,13 @@ fn candidates(program: &str, launch: &Launch, image: &ImageConfig) -> Vec<String
         let dir = image.working_dir.as_deref().unwrap_or_default().trim_end_matches('/');
         return match dir {
             // The task's own directory: what is there is not the image's matter.
-            "" => Vec::from([launch.dir.join("task").join(program).display().to_string()]),
+            "" => Vec::from([launch.dir.join(WORK_DIR).join(program).display().to_string()]),
             dir => vec![format!("{dir}/{program}")],
         };
     }
     let given = launch.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_str());
     let own = || image.env.iter().flatten().find_map(|variable| variable.strip_prefix("PATH="));
-    let path = given.or_else(own).unwrap_or(USUAL_PATH);
+    let path = given.or_else(own).unwrap_or(DEFAULT_PATH);
     path.split(':').filter(|dir| !dir.is_empty()).map(|dir| format!("{dir}/{program}")).collect()
 }
 

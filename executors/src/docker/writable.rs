@@ -5,14 +5,13 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use berth_shim::WORK_DIR;
 use nix::unistd::{Gid, Uid};
 
 use super::container::User;
 use crate::ending::OUTPUT_FILE;
 use crate::executor::Launch;
 
-/// The task's own directory within the attempt's.
-const TASK_DIR: &str = "task";
 /// What everyone may do with a directory.
 const ALL: u32 = 0o777;
 
@@ -37,7 +36,7 @@ impl Places {
     pub(super) fn of(launch: &Launch) -> io::Result<Places> {
         let dir = std::path::absolute(&launch.dir)?;
         let run = launch.run_dir.as_ref().map(std::path::absolute).transpose()?;
-        Ok(Places { task: dir.join(TASK_DIR), output: dir.join(OUTPUT_FILE), run })
+        Ok(Places { task: dir.join(WORK_DIR), output: dir.join(OUTPUT_FILE), run })
     }
 
     /// All of them.
