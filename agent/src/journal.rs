@@ -361,15 +361,21 @@ fn remove(disk: &mut impl Disk, name: &str) -> Result<(), Error> {
     disk.remove(&dir).map_err(|source| Error::Write { path: dir.clone(), source })
 }
 
+/// Whether a file in an attempt's directory is one of the journal's.
+fn is_own(file: &str) -> bool {
+    [SPEC, STATE, END, FORGOTTEN].contains(&file.strip_suffix(".new").unwrap_or(file))
+}
+
 /// An attempt; `None` where one was never taken on, or not even its logs are needed and its spec cannot be read.
 fn read_attempt(disk: &impl Disk, name: &str) -> Result<Option<Kept>, Error> {
     let spec = path(name, SPEC);
     let forgotten = read::<Forgotten>(disk, &path(name, FORGOTTEN))?.map(|forgotten| forgotten.0);
     let Some((boot_id, order)) = read_message::<wire::Order>(disk, &spec)? else {
-        // It was on the disk before anything else came into the directory.
+        // It was on the disk before an executor was told of it. What the journal itself adds proves nothing: an agent
+        // that died before it had synced the spec is followed by one that still reads it, and notes its end.
         let dir = format!("{ATTEMPTS}/{name}");
         let files = disk.list(&dir).map_err(|source| failed_read(&dir, source))?;
-        return match files.iter().find(|file| *file != SPEC) {
+        return match files.iter().find(|file| !is_own(file)) {
             Some(file) if forgotten.is_none() => {
                 let why = format!("it is not whole, and yet the attempt has left `{file}`");
                 Err(Error::Damaged { path: spec, why })

@@ -96,7 +96,7 @@ fn a_flipped_bit_in_a_spec_of_which_nothing_was_begun_takes_the_attempt_away() {
 
 #[test]
 fn a_spec_that_is_damaged_though_its_attempt_was_begun_keeps_the_agent_from_starting() {
-    for trace in ["order.rec", "exit.rec", "container.rec", "log/stdout.0", STATE, END] {
+    for trace in ["order.rec", "exit.rec", "container.rec", "log/stdout.0"] {
         let (mut journal, _) = open(SimulatedDisk::new());
         journal.take_on(&[&start(1), &start(2)]).unwrap();
         let mut disk = journal.into_disk();
@@ -109,6 +109,18 @@ fn a_spec_that_is_damaged_though_its_attempt_was_begun_keeps_the_agent_from_star
         disk.write("attempts/a1/forgotten", &Forgotten(Timestamp(5)).encode(), Durability::Now).unwrap();
         assert_eq!(open(disk).1.len(), 1);
     }
+}
+
+#[test]
+fn a_torn_spec_that_no_executor_was_told_of_is_put_aside_whatever_the_next_agent_noted() {
+    let (mut journal, _) = open(SimulatedDisk::new());
+    journal.take_on(&[&start(1)]).unwrap();
+    journal.note_state("a1", &State { started: None, stop: Some(StopCause::Ordered) }).unwrap();
+    journal.note_end("a1", AttemptHandle(1), &an_end()).unwrap();
+    let mut disk = journal.into_disk();
+    disk.write("attempts/a1/end.new", b"", Durability::Later).unwrap();
+    disk.write("attempts/a1/spec", b"berth-journal 1 ", Durability::Now).unwrap();
+    assert_eq!(open(disk).1, []);
 }
 
 #[test]
