@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use berth_core::job_spec::{
-    Count, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, Schedule, TaskSpec, When,
+    Count, FakeProgram, JobKind, JobSpec, OnDisconnect, Overlap, ProgramSpec, Retry, STOP_AFTER_MIN,
+    Schedule, TaskSpec, When,
 };
 use berth_core::resources::CPU;
 use berth_core::time::Millis;
@@ -90,7 +91,7 @@ fn task(random: &mut Random, name: &str, after: Vec<u16>, count: Count) -> TaskS
         output,
     };
     let on_disconnect = match random.chance(500) {
-        true => OnDisconnect::StopAfter(Millis(random.between(500, 4_000))),
+        true => OnDisconnect::StopAfter(Millis(random.between(STOP_AFTER_MIN.0, 9_000))),
         false => OnDisconnect::Keep,
     };
     TaskSpec {
