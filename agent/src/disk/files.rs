@@ -67,11 +67,16 @@ fn sync_all(files: &[(File, PathBuf)]) -> io::Result<()> {
                 thread::Builder::new()
                     .name("agent-sync".to_owned())
                     .spawn_scoped(threads, move || sync_some(some))
+                    .map_err(|_| some)
             })
             .collect();
-        started.into_iter().try_for_each(|thread| {
-            let panicked = |_| io::Error::other("a thread that syncs has panicked");
-            thread?.join().map_err(panicked).flatten()
+        started.into_iter().try_for_each(|thread| match thread {
+            Ok(thread) => {
+                let panicked = |_| io::Error::other("a thread that syncs has panicked");
+                thread.join().map_err(panicked).flatten()
+            }
+            // A machine that has no thread left for now is no reason to end: this one does it.
+            Err(some) => sync_some(some),
         })
     })
 }
