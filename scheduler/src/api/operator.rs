@@ -85,11 +85,13 @@ impl Operator for OperatorService {
         let members = status.membership.members().map(async |member| {
             let peer = status.peers.get(&member.id);
             let itself = (member.id == own && log.leads()).then_some(());
+            // A new leader knows of nobody's log before it was answered.
+            let known = peer.map(|peer| peer.matched).filter(|matched| *matched > 0);
             v1::MemberView {
                 id: member.id,
                 address: member.address.clone(),
                 role: admitted.behind.role(member.id, member.standing).into(),
-                match_index: itself.map(|()| view.applied.index).or(peer.map(|peer| peer.matched)),
+                match_index: itself.map(|()| view.applied.index).or(known),
                 reachable: itself.map(|()| true).or(peer.map(|peer| peer.live)),
                 client_address: match member.id == own {
                     true => about.address.clone(),
