@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::key::RequestKey;
-
 const FIRST: Duration = Duration::from_millis(25);
 /// Servers hold writes back while they elect a leader, so that rounds are slow enough by themselves.
 const LONGEST: Duration = Duration::from_millis(250);
@@ -19,10 +17,10 @@ impl Backoff {
         Backoff { next: FIRST }
     }
 
-    /// The next pause: between half of and the whole step.
-    pub(crate) fn pause(&mut self) -> Duration {
+    /// The next pause: between half of and the whole step, as chance has it.
+    pub(crate) fn pause(&mut self, chance: u8) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
-        whole.mul_f64(0.5 + f64::from(RequestKey::random().bytes()[0]) / 512.0)
+        whole.mul_f64(0.5 + f64::from(chance) / 512.0)
     }
 }

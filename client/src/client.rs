@@ -7,16 +7,13 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Tried};
 use crate::key::RequestKey;
 use crate::pool::Pool;
+use crate::round::{GivenUp, Options, Passed, Round};
 use crate::status::{Elsewhere, Verdict, judge};
-
-/// How often in a row a named leader is followed before the round over all servers goes on.
-const HINTS_MAX: u32 = 2;
 
 /// A connection to a cluster. Cheap to clone; clones share their connections.
 ///
@@ -95,10 +92,10 @@ impl Client {
         F: Fn(Channel) -> A,
         A: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut round = Round::new(&self.pool, key);
+        let mut asking = Request::new(&self.pool, key);
         loop {
-            let endpoint = Arc::clone(&round.endpoint);
-            let time = self.config().attempt_timeout.min(round.remaining());
+            let endpoint = Arc::clone(asking.round.server());
+            let time = self.config().attempt_timeout.min(asking.remaining());
             let verdict = match tokio::time::timeout(time, request(endpoint.channel())).await {
                 Ok(Ok(reply)) => {
                     self.pool.prefer(&endpoint);
@@ -112,41 +109,25 @@ impl Client {
                     maybe_applied: true,
                 }),
             };
-            round.go_on(verdict).await?;
+            asking.go_on(verdict).await?;
         }
     }
 }
 
-/// The way of one request over the servers.
-struct Round<'a> {
+/// A request with its clock, its answers so far, and the round that decides.
+struct Request<'a> {
     pool: &'a Pool,
     key: Option<RequestKey>,
     began: Instant,
-    endpoint: Arc<Endpoint>,
+    round: Round<Arc<Endpoint>>,
     /// The latest answer of each server that was asked.
     tried: Vec<Tried>,
-    /// Asked since the last pause.
-    asked: usize,
-    hints: u32,
-    backoff: Backoff,
-    no_leader: bool,
-    maybe_applied: bool,
 }
 
-impl Round<'_> {
-    fn new(pool: &Pool, key: Option<RequestKey>) -> Round<'_> {
-        Round {
-            pool,
-            key,
-            began: Instant::now(),
-            endpoint: pool.preferred(),
-            tried: Vec::new(),
-            asked: 0,
-            hints: 0,
-            backoff: Backoff::new(),
-            no_leader: false,
-            maybe_applied: false,
-        }
+impl Request<'_> {
+    fn new(pool: &Pool, key: Option<RequestKey>) -> Request<'_> {
+        let round = Round::new(pool.preferred(), key.is_some());
+        Request { pool, key, began: Instant::now(), round, tried: Vec::new() }
     }
 
     fn remaining(&self) -> Duration {
@@ -155,78 +136,64 @@ impl Round<'_> {
 
     /// Chooses the next server and waits for its turn, or says why there is none.
     async fn go_on(&mut self, verdict: Verdict) -> Result<(), Error> {
-        match verdict {
-            // A fault of this server says nothing of what became of an earlier try, and neither does what is refused
-            // before it comes to the log. Every other refusal does: a request that was applied gets its first answer
-            // again.
-            Verdict::Refused(error)
-                if self.left_in_doubt()
-                    && matches!(*error, Error::Internal(_) | Error::Full(_) | Error::NeverFits(_)) =>
-            {
-                self.note(error.to_string());
-                Err(self.give_up())
-            }
-            Verdict::Refused(error) => Err(*error),
-            Verdict::Later { message, after } => {
-                if after >= self.remaining() {
-                    if self.left_in_doubt() {
-                        self.note(message);
-                        return Err(self.give_up());
+        let pause = match verdict {
+            Verdict::Refused(error) => {
+                let blind = matches!(*error, Error::Internal(_) | Error::Full(_) | Error::NeverFits(_));
+                match self.round.refused(blind) {
+                    Ok(()) => return Err(*error),
+                    Err(why) => {
+                        self.note(error.to_string());
+                        Err(why)
                     }
-                    return Err(Error::Overloaded { message, retry_after: after });
                 }
-                tokio::time::sleep(after).await;
+            }
+            Verdict::Later { message, after } => match self.round.later(after, self.remaining()) {
+                Err(GivenUp::Overloaded) => return Err(Error::Overloaded { message, retry_after: after }),
+                pause => {
+                    self.note(message);
+                    pause
+                }
+            },
+            Verdict::Elsewhere(elsewhere) => self.elsewhere(elsewhere),
+        };
+        match pause {
+            Ok(pause) => {
+                tokio::time::sleep(pause).await;
                 Ok(())
             }
-            Verdict::Elsewhere(elsewhere) => self.elsewhere(elsewhere).await,
+            Err(why) => Err(self.given_up(why)),
         }
     }
 
-    async fn elsewhere(&mut self, why: Elsewhere) -> Result<(), Error> {
-        tracing::debug!(endpoint = self.endpoint.name(), answer = why.answer, "asking another server");
-        self.asked += 1;
-        self.no_leader |= why.no_leader;
-        self.maybe_applied |= why.maybe_applied;
-        self.note(why.answer);
-        let hinted = why.leader.and_then(|address| self.pool.at_address(&address));
-        match hinted.filter(|leader| self.hints < HINTS_MAX && !Arc::ptr_eq(leader, &self.endpoint)) {
-            Some(leader) => {
-                self.hints += 1;
-                self.endpoint = leader;
-            }
-            None => self.endpoint = self.pool.after(&self.endpoint),
-        }
-        if self.asked >= self.pool.configured().len() {
-            let pause = self.backoff.pause();
-            if pause >= self.remaining() {
-                return Err(self.give_up());
-            }
-            tokio::time::sleep(pause).await;
-            self.asked = 0;
-            self.hints = 0;
-        }
-        if self.remaining().is_zero() { Err(self.give_up()) } else { Ok(()) }
-    }
-
-    /// An earlier try of this write may have been applied.
-    fn left_in_doubt(&self) -> bool {
-        self.key.is_some() && self.maybe_applied
+    fn elsewhere(&mut self, why: Elsewhere) -> Result<Duration, GivenUp> {
+        let Elsewhere { answer, leader, no_leader, maybe_applied } = why;
+        tracing::debug!(endpoint = self.round.server().name(), answer, "asking another server");
+        self.note(answer);
+        let options = Options {
+            leader: leader.and_then(|address| self.pool.at_address(&address)),
+            following: self.pool.after(self.round.server()),
+            servers: self.pool.configured().len(),
+        };
+        let chance = RequestKey::random().bytes()[0];
+        self.round.elsewhere(Passed { no_leader, maybe_applied }, options, self.remaining(), chance)
     }
 
     fn note(&mut self, answer: String) {
-        let endpoint = self.endpoint.name();
+        let endpoint = self.round.server().name();
         match self.tried.iter_mut().find(|tried| tried.endpoint == endpoint) {
             Some(tried) => tried.answer = answer,
             None => self.tried.push(Tried { endpoint: endpoint.to_owned(), answer }),
         }
     }
 
-    fn give_up(&mut self) -> Error {
+    fn given_up(&mut self, why: GivenUp) -> Error {
         let tried = std::mem::take(&mut self.tried);
-        match self.key {
-            Some(key) if self.maybe_applied => Error::OutcomeUnknown { key, tried },
-            _ if self.no_leader => Error::NoLeader { tried, waited: self.began.elapsed() },
-            _ => Error::Unreachable { tried },
+        match (why, self.key) {
+            (GivenUp::OutcomeUnknown, Some(key)) => Error::OutcomeUnknown { key, tried },
+            (GivenUp::NoLeader, _) => Error::NoLeader { tried, waited: self.began.elapsed() },
+            (GivenUp::OutcomeUnknown | GivenUp::Unreachable | GivenUp::Overloaded, _) => {
+                Error::Unreachable { tried }
+            }
         }
     }
 }

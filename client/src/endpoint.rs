@@ -15,6 +15,13 @@ pub(crate) struct Endpoint {
     channel: OnceLock<Channel>,
 }
 
+/// Servers are told apart by their addresses.
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Endpoint) -> bool {
+        self.name == other.name
+    }
+}
+
 impl Endpoint {
     /// Checks an address such as `http://host:7070` or `host:7070`; connects nowhere.
     pub(crate) fn new(text: &str, config: &Config) -> Result<Endpoint, Error> {

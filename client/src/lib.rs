@@ -44,6 +44,9 @@ mod error;
 mod backoff;
 mod endpoint;
 mod pool;
+// Not for programs: the simulation asks by it.
+#[doc(hidden)]
+pub mod round;
 mod status;
 
 mod client;

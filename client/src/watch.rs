@@ -16,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Tried};
+use crate::key::RequestKey;
 use crate::run_ref::RunRef;
 use crate::status::{Verdict, judge};
 
@@ -195,7 +196,7 @@ impl Outage {
             let tried = vec![Tried { endpoint: endpoint.name().to_owned(), answer }];
             return Err(Error::Unreachable { tried });
         }
-        tokio::time::sleep(backoff.pause()).await;
+        tokio::time::sleep(backoff.pause(RequestKey::random().bytes()[0])).await;
         Ok(())
     }
 }

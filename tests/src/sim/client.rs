@@ -1,7 +1,9 @@
-//! The users: one client that keeps asking until it has an answer, as the SDK does.
+//! The users: a client that asks by the SDK's own rounds, and users who ask again with the same key when it gives up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use berth_client::round::{GivenUp, Options as Ways, Passed, Round};
 use berth_core::command::{Command, DrainOrder, Origin, Submit, TenantSpec};
 use berth_core::id::{RequestId, RunId};
 use berth_core::job_spec::When;
@@ -23,6 +25,8 @@ use super::workload::{self, CPU_MAX, TENANTS};
 
 /// After so long without an answer the client asks elsewhere.
 const PATIENCE_MS: u64 = 1_500;
+/// After so long it gives up, and the user asks again.
+const DEADLINE_MS: u64 = 15_000;
 
 /// What a server answers.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(crate) struct Asked {
     key: RequestId,
     command: Command,
     tries: u32,
+    round: Round<u64>,
+    deadline: u64,
     /// The log index at which it was applied, and the answer.
     pub(crate) answer: Option<(u64, Reply)>,
 }
@@ -113,12 +119,13 @@ impl Client {
         })
     }
 
-    fn add(&mut self, command: Command) -> usize {
+    fn add(&mut self, command: Command, now: u64) -> usize {
         let key = match &command {
             Command::Submit(Submit { start: Some(key), .. }) => *key,
             _ => RequestId(self.random.next_u128()),
         };
-        self.asked.push(Asked { key, command, tries: 0, answer: None });
+        let round = Round::new(self.prefers, true);
+        self.asked.push(Asked { key, command, tries: 0, round, deadline: now + DEADLINE_MS, answer: None });
         self.open += 1;
         self.asked.len() - 1
     }
@@ -232,7 +239,7 @@ impl Simulation {
 
     pub(crate) fn client_asks(&mut self, command: Command, wait: u64) {
         self.counts.requests += 1;
-        let request = self.client.add(command);
+        let request = self.client.add(command, self.now + wait);
         let server = self.client.prefers;
         self.agenda.plan(self.now + wait, Event::ClientSends { request, try_number: 1, server });
     }
@@ -254,23 +261,48 @@ impl Simulation {
     pub(crate) fn on_client_waited(&mut self, request: usize, try_number: u32) {
         let asked = &self.client.asked[request];
         if asked.answer.is_none() && asked.tries == try_number {
-            let server = self.client.prefers % SERVERS + 1;
-            self.client.prefers = server;
-            self.ask_again(request, try_number, server, 0);
+            self.ask_elsewhere(request, Passed { no_leader: false, maybe_applied: true }, None);
         }
     }
 
-    fn ask_again(&mut self, request: usize, try_number: u32, server: u64, wait: u64) {
-        let event = Event::ClientSends { request, try_number: try_number + 1, server };
-        self.agenda.plan(self.now + wait, event);
+    fn ask_elsewhere(&mut self, request: usize, why: Passed, leader: Option<u64>) {
+        let chance = u8::try_from(self.client.random.below(256)).expect("a byte");
+        let remaining = self.time_left(request);
+        let round = &mut self.client.asked[request].round;
+        let ways = Ways {
+            leader,
+            following: round.server() % SERVERS + 1,
+            servers: usize::from(u8::try_from(SERVERS).expect("a few")),
+        };
+        let pause = round.elsewhere(why, ways, remaining, chance);
+        self.ask_again(request, pause);
+    }
+
+    fn time_left(&self, request: usize) -> Duration {
+        Duration::from_millis(self.client.asked[request].deadline.saturating_sub(self.now))
+    }
+
+    /// After the pause that the round asks for; when it gives up, the user begins a new one.
+    fn ask_again(&mut self, request: usize, pause: Result<Duration, GivenUp>) {
+        let (now, prefers) = (self.now, self.client.prefers);
+        let asked = &mut self.client.asked[request];
+        let pause = pause.unwrap_or_else(|_| {
+            asked.round = Round::new(prefers, true);
+            asked.deadline = now + DEADLINE_MS;
+            Duration::from_millis(100)
+        });
+        let (try_number, server) = (asked.tries + 1, *asked.round.server());
+        let wait = u64::try_from(pause.as_millis()).expect("less than the deadline");
+        self.agenda.plan(now + wait, Event::ClientSends { request, try_number, server });
     }
 
     pub(crate) fn on_answered(&mut self, request: usize, try_number: u32, server: u64, answer: Answer) {
         let late = self.client.asked[request].tries != try_number;
+        let leaderless = |maybe_applied| Passed { no_leader: true, maybe_applied };
         match answer {
             Answer::Applied(_, reply) if is_fleeting(&reply) => {
                 if !late {
-                    self.ask_again(request, try_number, server, 50);
+                    self.ask_elsewhere(request, leaderless(false), None);
                 }
             }
             Answer::Applied(index, reply) => {
@@ -278,13 +310,13 @@ impl Simulation {
                 self.acknowledged(request, index, *reply);
             }
             Answer::NotLeader(_) | Answer::Busy(_) | Answer::Unknown if late => {}
-            Answer::NotLeader(hint) => {
-                let other = hint.filter(|hint| *hint != server).unwrap_or(server % SERVERS + 1);
-                let wait = self.client.random.between(5, 150);
-                self.ask_again(request, try_number, other, wait);
+            Answer::NotLeader(hint) => self.ask_elsewhere(request, leaderless(false), hint),
+            Answer::Busy(wait) => {
+                let left = self.time_left(request);
+                let pause = self.client.asked[request].round.later(Duration::from_millis(wait), left);
+                self.ask_again(request, pause);
             }
-            Answer::Busy(wait) => self.ask_again(request, try_number, server, wait),
-            Answer::Unknown => self.ask_again(request, try_number, server % SERVERS + 1, 20),
+            Answer::Unknown => self.ask_elsewhere(request, leaderless(true), None),
         }
     }
 
