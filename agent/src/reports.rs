@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use berth_core::command::{AttemptReport, AttemptUpdate};
 use berth_core::id::AttemptHandle;
-use berth_core::reason::EndReason;
 use berth_proto::convert::report;
 
 use crate::clock::Boot;
@@ -138,27 +137,7 @@ impl Reports {
 fn size(report: &AttemptReport) -> usize {
     match &report.update {
         AttemptUpdate::Started { .. } => REPORT_BYTES,
-        AttemptUpdate::Ended { reason, output, .. } => REPORT_BYTES + text_of(reason).len() + output.len(),
-    }
-}
-
-fn text_of(reason: &EndReason) -> &str {
-    match reason {
-        EndReason::Cancelled(text) | EndReason::StartFailed(text) | EndReason::PostconditionFailed(text) => {
-            text
-        }
-        EndReason::Succeeded
-        | EndReason::FailedExit(_)
-        | EndReason::FailedSignal(_)
-        | EndReason::OomKilled
-        | EndReason::DiskExceeded
-        | EndReason::TimedOut
-        | EndReason::Preempted
-        | EndReason::NodeLost
-        | EndReason::PreconditionFailed
-        | EndReason::Unhealthy
-        | EndReason::UpstreamFailed
-        | EndReason::Skipped(_) => "",
+        AttemptUpdate::Ended { reason, output, .. } => REPORT_BYTES + reason.text().len() + output.len(),
     }
 }
 

@@ -84,6 +84,40 @@ impl EndReason {
         matches!(self, EndReason::Succeeded)
     }
 
+    /// The text that some reasons come with; empty for the others.
+    pub fn text(&self) -> &str {
+        match self {
+            EndReason::Cancelled(text)
+            | EndReason::StartFailed(text)
+            | EndReason::PostconditionFailed(text) => text,
+            EndReason::Succeeded
+            | EndReason::FailedExit(_)
+            | EndReason::FailedSignal(_)
+            | EndReason::OomKilled
+            | EndReason::DiskExceeded
+            | EndReason::TimedOut
+            | EndReason::Preempted
+            | EndReason::NodeLost
+            | EndReason::PreconditionFailed
+            | EndReason::Unhealthy
+            | EndReason::UpstreamFailed
+            | EndReason::Skipped(_) => "",
+        }
+    }
+
+    /// The same reason with at most so many bytes of its text.
+    #[must_use]
+    pub fn with_text_of(mut self, bytes_max: usize) -> EndReason {
+        if let EndReason::Cancelled(text)
+        | EndReason::StartFailed(text)
+        | EndReason::PostconditionFailed(text) = &mut self
+            && text.len() > bytes_max
+        {
+            *text = text[..text.floor_char_boundary(bytes_max)].into();
+        }
+        self
+    }
+
     /// The word by which tables, JSON and metrics name the reason, without its detail.
     pub fn word(&self) -> &'static str {
         match self {

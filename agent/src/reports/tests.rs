@@ -1,5 +1,6 @@
 use berth_core::command::{Command, Envelope, FORMAT, NodeReport, Origin};
 use berth_core::id::{JournalId, NodeEpoch, NodeHandle, RequestId};
+use berth_core::reason::EndReason;
 use berth_core::time::Timestamp;
 use berth_proto::convert::envelope;
 use prost::Message as _;

@@ -3,7 +3,6 @@
 use berth_core::command::{AttemptReport, AttemptUpdate};
 use berth_core::id::AttemptHandle;
 use berth_core::model::{OUTPUT_BYTES_MAX, Usage};
-use berth_core::reason::{Detail, EndReason};
 use berth_core::time::Timestamp;
 use prost::bytes::Bytes;
 
@@ -56,7 +55,7 @@ pub fn bounded(update: AttemptUpdate) -> AttemptUpdate {
         AttemptUpdate::Started { .. } => update,
         AttemptUpdate::Ended { reason, started, at, mut output, usage } => {
             output.truncate(OUTPUT_BYTES_MAX + 1);
-            AttemptUpdate::Ended { reason: shortened(reason), started, at, output, usage }
+            AttemptUpdate::Ended { reason: reason.with_text_of(REASON_TEXT_MAX), started, at, output, usage }
         }
     }
 }
@@ -79,29 +78,5 @@ pub fn update_to_proto(update: &AttemptUpdate) -> Update {
             memory_peak_bytes: Some(usage.memory_peak()).filter(|bytes| *bytes > 0),
             cpu_ms: Some(usage.cpu_ms.into()).filter(|ms| *ms > 0),
         }),
-    }
-}
-
-fn shortened(reason: EndReason) -> EndReason {
-    let cut = |text: Detail| match text.len() <= REASON_TEXT_MAX {
-        true => text,
-        false => text[..text.floor_char_boundary(REASON_TEXT_MAX)].into(),
-    };
-    match reason {
-        EndReason::Cancelled(by) => EndReason::Cancelled(cut(by)),
-        EndReason::StartFailed(cause) => EndReason::StartFailed(cut(cause)),
-        EndReason::PostconditionFailed(what) => EndReason::PostconditionFailed(cut(what)),
-        other @ (EndReason::Succeeded
-        | EndReason::FailedExit(_)
-        | EndReason::FailedSignal(_)
-        | EndReason::OomKilled
-        | EndReason::DiskExceeded
-        | EndReason::TimedOut
-        | EndReason::Preempted
-        | EndReason::NodeLost
-        | EndReason::PreconditionFailed
-        | EndReason::Unhealthy
-        | EndReason::UpstreamFailed
-        | EndReason::Skipped(_)) => other,
     }
 }
